@@ -1,0 +1,366 @@
+//! How a board is told what it is, and started.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use ractor::ActorCell;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::gate::GateArgs;
+use super::liveness::LivenessArgs;
+use super::pruner::{DAYS_AHEAD, PrunerArgs};
+use super::rescuer::RescuerArgs;
+use super::tree::Blueprint;
+use super::{Board, Inner};
+use crate::Error;
+use crate::client::{Client, ClientParts, Wakeups, check_payload_limit};
+use crate::handler::{Handler, Job, Registry};
+use crate::job::{DEFAULT_PAYLOAD_LIMIT, NodeId};
+use crate::queue::{Counters, Custody, Office, Outbox, Patience, Queue, Vitals, install_hook};
+use crate::random::random_bits;
+use crate::store::{Database, Lanes, NodeCard, Store};
+
+/// How long a node may be silent before its jobs are taken back, unless configured.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
+/// How often a node looks for dead nodes, unless configured.
+pub const DEFAULT_SWEEP_EVERY: Duration = Duration::from_millis(400);
+/// How long running handlers may take to finish at a shutdown, unless configured.
+pub const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+/// How many processes may die under a job before it is quarantined, unless configured.
+pub const DEFAULT_MAX_DEATHS: u32 = 3;
+/// How long finished jobs are kept in the history, unless configured.
+pub const DEFAULT_HISTORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A board before it is started. Every option is checked by [`start`](Self::start).
+#[derive(Debug)]
+#[must_use = "a board does nothing until it is started"]
+pub struct Builder {
+    database: Database,
+    queues: Vec<(Queue, &'static std::panic::Location<'static>)>,
+    handlers: Vec<Handler>,
+    payload_limit: usize,
+    lease: Duration,
+    sweep_every: Duration,
+    shutdown_grace: Duration,
+    max_deaths: u32,
+    history: Duration,
+    migrates: Migrates,
+    retry_start_for: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Migrates {
+    AtStart,
+    Never,
+}
+
+impl Builder {
+    pub(super) fn new(database: Database) -> Self {
+        Self {
+            database,
+            queues: Vec::new(),
+            handlers: Vec::new(),
+            payload_limit: DEFAULT_PAYLOAD_LIMIT,
+            lease: DEFAULT_LEASE,
+            sweep_every: DEFAULT_SWEEP_EVERY,
+            shutdown_grace: DEFAULT_SHUTDOWN_GRACE,
+            max_deaths: DEFAULT_MAX_DEATHS,
+            history: DEFAULT_HISTORY,
+            migrates: Migrates::AtStart,
+            retry_start_for: Duration::ZERO,
+        }
+    }
+
+    /// Serves a queue on this node.
+    #[track_caller]
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queues.push((queue, std::panic::Location::caller()));
+        self
+    }
+
+    /// Runs jobs of this type.
+    #[track_caller]
+    pub fn job<J: Job>(self) -> Self {
+        self.handler(Handler::of::<J>())
+    }
+
+    /// Runs these functions: `functions![reports::generate, mail::send_welcome]`.
+    pub fn functions(mut self, functions: impl IntoIterator<Item = Handler>) -> Self {
+        self.handlers.extend(functions);
+        self
+    }
+
+    /// Runs jobs with this handler: `function!(reports::generate).max_attempts(5)`.
+    pub fn handler(mut self, handler: impl Into<Handler>) -> Self {
+        self.handlers.push(handler.into());
+        self
+    }
+
+    /// Refuses payloads above this many bytes at the enqueue (default 1 MiB, 1 byte to 16 MiB).
+    pub fn payload_limit(mut self, bytes: usize) -> Self {
+        self.payload_limit = bytes;
+        self
+    }
+
+    /// Lets this node be silent for so long before others take its jobs back (default
+    /// [`DEFAULT_LEASE`], at least 1 s, and at least three sweeps). It proves itself alive three times
+    /// a lease. Too short, and a hiccup of the network makes jobs run twice; too long, and jobs wait
+    /// for a node that hangs. A process that died is noticed much sooner.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Looks for dead nodes this often (default [`DEFAULT_SWEEP_EVERY`], at least 50 ms).
+    pub fn sweep_every(mut self, sweep_every: Duration) -> Self {
+        self.sweep_every = sweep_every;
+        self
+    }
+
+    /// Lets running handlers take this long to finish at a shutdown (default
+    /// [`DEFAULT_SHUTDOWN_GRACE`]); zero tells them to stop at once.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.shutdown_grace = grace;
+        self
+    }
+
+    /// Quarantines a job when this many processes have died under it (default
+    /// [`DEFAULT_MAX_DEATHS`], at least 1).
+    pub fn max_deaths(mut self, max_deaths: u32) -> Self {
+        self.max_deaths = max_deaths;
+        self
+    }
+
+    /// Keeps finished jobs in the history for so long, by whole days (default [`DEFAULT_HISTORY`]).
+    /// Dead letters are kept until they are requeued.
+    pub fn history(mut self, keep: Duration) -> Self {
+        self.history = keep;
+        self
+    }
+
+    /// Leaves the database's schema alone: starting on one that is not migrated is an error.
+    pub fn without_migrations(mut self) -> Self {
+        self.migrates = Migrates::Never;
+        self
+    }
+
+    /// Goes on trying for so long when the database cannot be reached at the start (default: not at
+    /// all).
+    pub fn retry_start_for(mut self, patience: Duration) -> Self {
+        self.retry_start_for = patience;
+        self
+    }
+
+    /// Starts the board: migrates the schema, registers the node, starts the tree.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_config`] names the option, its value and what is expected.
+    /// [`Error::is_unreachable`] names host, port and cause; [`Error::is_schema`] the remedy.
+    pub async fn start(self) -> Result<Board, Error> {
+        self.launch(None).await
+    }
+
+    /// Starts the board under a ractor supervisor of the application, which hears of its end as of
+    /// any linked actor's. When the supervisor stops it, it shuts down gracefully if it is stopped,
+    /// and not if it is killed.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_linked(self, supervisor: ActorCell) -> Result<Board, Error> {
+        self.launch(Some(supervisor)).await
+    }
+
+    async fn launch(self, parent: Option<ActorCell>) -> Result<Board, Error> {
+        self.check()?;
+        install_hook();
+        if cfg!(panic = "abort") {
+            tracing::warn!(
+                "this program is built with panic = \"abort\": a panicking job ends the whole process; \
+                 its jobs are taken back at the next start, and a job that does so again is quarantined"
+            );
+        }
+        let registry = Registry::new(self.handlers.iter().cloned())?;
+        let office = self.office(registry)?;
+        let card = self.card(&office);
+        self.prepare(&office, &card).await?;
+        let hurry = CancellationToken::new();
+        let spec = self.blueprint(&office, card, hurry.clone()).into_spec();
+        let started = match parent {
+            Some(parent) => spec.spawn_linked(parent).await,
+            None => spec.spawn().await,
+        };
+        let root =
+            started.map_err(|cause| Error::start("cannot start the board").because(cause))?;
+        tracing::info!(node = %office.node, name = office.node_name, queues = self.queues.len(), "the board is up");
+        Ok(Board(Arc::new(Inner {
+            root,
+            office,
+            hurry,
+            _database: self.database,
+        })))
+    }
+
+    fn office(&self, registry: Registry) -> Result<Arc<Office>, Error> {
+        let lanes = Lanes {
+            claim: self.queues.len(),
+            settle: 3,
+        };
+        let store = Store::new(self.database.clone(), lanes)?;
+        let wakeups = Wakeups::default();
+        let client = Client::from_parts(ClientParts {
+            store: store.clone(),
+            kinds: registry.kinds(),
+            payload_limit: self.payload_limit,
+            wakeups: wakeups.clone(),
+        });
+        Ok(Arc::new(Office {
+            node: NodeId::from_random(random_bits()),
+            node_name: node_name(),
+            store,
+            client,
+            registry,
+            wakeups,
+            outbox: Outbox::new(),
+            custody: Custody::default(),
+            vitals: Vitals::default(),
+            counters: Counters::default(),
+            suspects: Arc::new(Semaphore::new(1)),
+            lease: self.lease,
+            is_closing: AtomicBool::new(false),
+        }))
+    }
+
+    fn card(&self, office: &Office) -> NodeCard {
+        NodeCard {
+            id: office.node,
+            name: office.node_name.clone(),
+            lease: self.lease,
+            queues: self
+                .queues
+                .iter()
+                .map(|(queue, _)| queue.name.to_string())
+                .collect(),
+            kinds: office.registry.names().to_vec(),
+        }
+    }
+
+    /// Makes the database ready for this node, again and again while it cannot be reached and
+    /// patience lasts.
+    async fn prepare(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+        let until = Instant::now() + self.retry_start_for;
+        let mut patience = Patience::default();
+        loop {
+            let error = match self.prepare_once(office, card).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if !error.is_unreachable() || Instant::now() >= until {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the database cannot be reached yet; trying again");
+            tokio::time::sleep(patience.after_failure(fastrand::f64())).await;
+        }
+    }
+
+    async fn prepare_once(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+        match self.migrates {
+            Migrates::AtStart => self.database.migrate().await?,
+            Migrates::Never => self.database.check_schema().await?,
+        }
+        office.store.prepare_history(DAYS_AHEAD).await?;
+        office.store.register(card).await
+    }
+
+    fn blueprint(
+        &self,
+        office: &Arc<Office>,
+        card: NodeCard,
+        hurry: CancellationToken,
+    ) -> Blueprint {
+        let queues: Vec<Queue> = self.queues.iter().map(|(queue, _)| queue.clone()).collect();
+        let cancel_grace = queues
+            .iter()
+            .map(|queue| queue.cancel_grace)
+            .max()
+            .unwrap_or_default();
+        let shared = || Arc::clone(office);
+        Blueprint {
+            queues,
+            liveness: LivenessArgs {
+                office: shared(),
+                card,
+            },
+            rescuer: RescuerArgs {
+                office: shared(),
+                sweep_every: self.sweep_every,
+                max_deaths: self.max_deaths,
+            },
+            pruner: PrunerArgs {
+                office: shared(),
+                keep: self.history,
+            },
+            gate: GateArgs {
+                office: shared(),
+                grace: self.shutdown_grace,
+                cancel_grace,
+                hurry,
+            },
+            office: shared(),
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.database.check()?;
+        check_payload_limit(self.payload_limit)?;
+        let refuse = |option: &str, value: String, expected: &str| {
+            Err(Error::config(format!(
+                "Board::{option} is {value}; expected {expected}"
+            )))
+        };
+        if self.lease < Duration::from_secs(1) {
+            return refuse("lease", format!("{:?}", self.lease), "at least 1s");
+        }
+        if self.sweep_every < Duration::from_millis(50) {
+            return refuse(
+                "sweep_every",
+                format!("{:?}", self.sweep_every),
+                "at least 50ms",
+            );
+        }
+        if self.lease < 3 * self.sweep_every {
+            let value = format!("{:?} with sweep_every {:?}", self.lease, self.sweep_every);
+            return refuse("lease", value, "at least three times sweep_every");
+        }
+        if self.max_deaths == 0 {
+            return refuse("max_deaths", "0".to_owned(), "at least 1");
+        }
+        self.check_queues()
+    }
+
+    fn check_queues(&self) -> Result<(), Error> {
+        let mut places = HashMap::new();
+        for (queue, place) in &self.queues {
+            queue.check()?;
+            if let Some(earlier) = places.insert(&queue.name, place) {
+                return Err(Error::config(format!(
+                    "the queue {:?} is given twice, at {earlier} and at {place}; give it once",
+                    queue.name
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Host and process id, for people.
+fn node_name() -> String {
+    let of_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = of_kernel.or_else(|| std::env::var("HOSTNAME").ok());
+    let host = host.as_deref().map_or("localhost", str::trim);
+    format!("{host}:{}", std::process::id())
+}

@@ -1,0 +1,108 @@
+//! How a board is, for people and probes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::queue::{Condition, Office};
+use crate::supervision::{ChildStatus, Snapshot, SupervisorRef};
+
+/// How the parts of a board are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Every part that has something to say, by role: `ledger`, `fetcher of mail`, `workers of mail`,
+    /// `queue mail`.
+    pub parts: BTreeMap<String, Condition>,
+    /// Whether the tree runs and nobody is shutting it down.
+    pub is_running: bool,
+}
+
+impl Health {
+    pub(super) fn of(office: &Office, root: &SupervisorRef) -> Self {
+        let mut parts = office.vitals.all();
+        let snapshot = root.snapshot();
+        let is_running = snapshot.info.status == ChildStatus::Running && !office.is_closing();
+        if let Some(queues) = snapshot.find(&["queues"]).filter(|_| is_running) {
+            parts.extend(queues.children.iter().filter_map(failed_queue));
+        }
+        Self { parts, is_running }
+    }
+
+    /// Whether everything works.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        self.is_running && self.parts.values().all(Condition::is_working)
+    }
+
+    /// The parts that do not work.
+    pub fn troubled(&self) -> impl Iterator<Item = (&str, &Condition)> {
+        let troubled = self
+            .parts
+            .iter()
+            .filter(|(_, condition)| !condition.is_working());
+        troubled.map(|(role, condition)| (role.as_str(), condition))
+    }
+}
+
+/// A queue that its supervisor does not keep running: it melted down and is paused.
+fn failed_queue(queue: &Snapshot) -> Option<(String, Condition)> {
+    let waiting = |snapshot: &&Snapshot| {
+        matches!(
+            snapshot.info.status,
+            ChildStatus::Restarting | ChildStatus::Stopped
+        )
+    };
+    let workers = queue.find(&["workers"]);
+    let failed = std::iter::once(queue).chain(workers).find(waiting)?;
+    let reason = failed
+        .info
+        .last_exit
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    Some((
+        format!("queue {}", queue.info.id),
+        Condition::Failed { reason },
+    ))
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_working() {
+            return f.write_str("working");
+        }
+        if !self.is_running {
+            writeln!(f, "not running")?;
+        }
+        self.troubled()
+            .try_for_each(|(role, condition)| writeln!(f, "{role}: {condition}"))
+    }
+}
+
+/// What a node has done since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Attempts claimed.
+    pub claimed: u64,
+    /// Jobs completed.
+    pub completed: u64,
+    /// Attempts that failed and will be retried.
+    pub retried: u64,
+    /// Attempts that snoozed.
+    pub snoozed: u64,
+    /// Jobs cancelled while they executed here.
+    pub cancelled: u64,
+    /// Jobs given up.
+    pub buried: u64,
+    /// Attempts returned without a charge: not begun, or interrupted by a shutdown.
+    pub released: u64,
+    /// Attempts that panicked, and took their worker down.
+    pub panicked: u64,
+    /// Jobs taken back from other nodes that died.
+    pub rescued: u64,
+    /// Answers of stale leases, which the fence refused.
+    pub refused: u64,
+    /// Attempts in this node's hands now, until their answers are confirmed.
+    pub in_hand: u64,
+}

@@ -1,0 +1,264 @@
+//! The ledger: writes what became of jobs, in group commits.
+//!
+//! It writes all that gathered during its last write in one statement, with no timer. What is lost if
+//! it is killed at any await: nothing. A batch leaves the outbox only when its write is confirmed; its
+//! successor writes it again, and the fence makes that harmless.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{ActorProcessingErr, ActorRef};
+use tokio::sync::OwnedMutexGuard;
+
+use super::pulse::{Pulse, Tick};
+use crate::Error;
+use crate::job::{Failure, JobId, Transition};
+use crate::queue::{Answer, Counters, Office, Patience, Unwritten};
+use crate::store::{Notice, Settlement};
+
+/// How many answers one statement takes at most.
+const BATCH: usize = 2_000;
+/// How long the last write may take when the board stops.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) const ROLE: &str = "ledger";
+
+pub(super) enum LedgerMessage {
+    /// Write what has gathered.
+    Write,
+    /// Try again what failed.
+    Retry(Tick),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for LedgerMessage {}
+
+pub(super) struct LedgerState {
+    office: Arc<Office>,
+    unwritten: OwnedMutexGuard<Unwritten>,
+    patience: Patience,
+    retry: Pulse,
+    is_resting: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Ledger;
+
+#[ractor::actor(message = LedgerMessage, state = LedgerState, arguments = Arc<Office>)]
+impl Ledger {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<LedgerMessage>,
+        office: Arc<Office>,
+    ) -> Result<LedgerState, ActorProcessingErr> {
+        let wake = move || {
+            // A ledger that is gone has a successor, which writes at its start.
+            let _gone = myself.cast(LedgerMessage::Write);
+        };
+        let unwritten = office.outbox.attend(wake).await;
+        let patience = Patience::default();
+        Ok(LedgerState {
+            office,
+            unwritten,
+            patience,
+            retry: Pulse::default(),
+            is_resting: false,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<LedgerMessage>,
+        _state: &mut LedgerState,
+    ) -> Result<(), ActorProcessingErr> {
+        myself.cast(LedgerMessage::Write)?;
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<LedgerMessage>,
+        message: LedgerMessage,
+        state: &mut LedgerState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            LedgerMessage::Write if state.is_resting => return Ok(()),
+            LedgerMessage::Write => {}
+            LedgerMessage::Retry(tick) if state.retry.is_current(tick) => {}
+            LedgerMessage::Retry(_) => return Ok(()),
+        }
+        state.is_resting = false;
+        if let Err(error) = state.write().await {
+            state.rest(&error, &myself);
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<LedgerMessage>,
+        state: &mut LedgerState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.flush().await;
+        Ok(())
+    }
+}
+
+impl LedgerState {
+    /// Writes one batch, if there is one.
+    async fn write(&mut self) -> Result<(), Error> {
+        self.office.outbox.looked();
+        let batch = self.unwritten.batch(BATCH);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (store, node) = (&self.office.store, self.office.node);
+        let settlements = batch.iter().map(|answer| &answer.settlement);
+        let accepted = match store.settle(node, settlements).await {
+            Err(error) if error.is_database() => write_singly(&self.office, batch).await?,
+            written => written?,
+        };
+        let written = self.office.outbox.confirm(&mut self.unwritten);
+        self.office.vitals.working(ROLE);
+        self.patience.succeeded();
+        self.tell(&written, &accepted.into_iter().collect());
+        if self.office.outbox.count() > 0 {
+            self.office.outbox.wake();
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self, error: &Error, myself: &ActorRef<LedgerMessage>) {
+        self.office.vitals.degraded(ROLE, error);
+        self.is_resting = true;
+        let wait = self.patience.after_failure(fastrand::f64());
+        self.retry.tick_in(wait, myself, LedgerMessage::Retry);
+    }
+
+    /// Lets everybody know what was written.
+    fn tell(&self, written: &[Answer], accepted: &HashSet<JobId>) {
+        let ended = written
+            .iter()
+            .map(|answer| (answer.settlement.id, answer.settlement.attempt));
+        self.office.custody.dismiss(ended);
+        let mut released: HashMap<&Arc<str>, i16> = HashMap::new();
+        let mut is_any_waiting = false;
+        for answer in written {
+            let is_accepted = accepted.contains(&answer.settlement.id);
+            count(&self.office.counters, answer, is_accepted);
+            match answer.settlement.transition {
+                Transition::Release { .. } if is_accepted => {
+                    let most_urgent = released.entry(&answer.queue).or_insert(answer.priority);
+                    *most_urgent = answer.priority.min(*most_urgent);
+                }
+                Transition::Retry { .. } | Transition::Snooze { .. } => is_any_waiting = true,
+                _ => {}
+            }
+        }
+        for (queue, priority) in released {
+            self.office.client.tell(Notice::Available {
+                queue: queue.to_string(),
+                priority,
+            });
+        }
+        if is_any_waiting {
+            self.office.wakeups.wake(&Notice::Scheduled);
+        }
+    }
+
+    async fn flush(&mut self) {
+        let until = Instant::now() + FLUSH_WITHIN;
+        while self.office.outbox.count() > 0 && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            match tokio::time::timeout(left, self.write()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    self.office.vitals.degraded(ROLE, &error);
+                    tokio::time::sleep(self.patience.after_failure(fastrand::f64())).await;
+                }
+                Err(_) => break,
+            }
+        }
+        let unwritten = self.office.outbox.count();
+        if unwritten > 0 {
+            tracing::error!(
+                unwritten,
+                "the board stops with answers unwritten; their jobs will run again"
+            );
+        }
+    }
+}
+
+/// Writes a batch one by one, because one of its answers cannot be written and must not take the
+/// others along.
+async fn write_singly(office: &Office, batch: &[Answer]) -> Result<Vec<JobId>, Error> {
+    let mut accepted = Vec::new();
+    for answer in batch {
+        let one = std::iter::once(&answer.settlement);
+        match office.store.settle(office.node, one).await {
+            Ok(ids) => accepted.extend(ids),
+            Err(error) if error.is_database() => {
+                tracing::error!(job = %answer.settlement.id, %error, "an answer cannot be written as it is");
+                let plain = plainly(&answer.settlement, &error);
+                accepted.extend(
+                    office
+                        .store
+                        .settle(office.node, std::iter::once(&plain))
+                        .await?,
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(accepted)
+}
+
+/// The same transition without any text from outside.
+fn plainly(settlement: &Settlement, error: &Error) -> Settlement {
+    let plain = |failure: &Failure| {
+        Failure::new(
+            failure.kind,
+            &format!("the error's own text could not be stored ({error})"),
+        )
+    };
+    let transition = match &settlement.transition {
+        Transition::Complete { .. } => Transition::Complete { output: None },
+        Transition::Retry { after, failure } => Transition::Retry {
+            after: *after,
+            failure: plain(failure),
+        },
+        Transition::Snooze { after } => Transition::Snooze { after: *after },
+        Transition::Cancel { failure } => Transition::Cancel {
+            failure: plain(failure),
+        },
+        Transition::Bury { reason, failure } => Transition::Bury {
+            reason: *reason,
+            failure: plain(failure),
+        },
+        Transition::Release { failure } => Transition::Release {
+            failure: failure.as_ref().map(plain),
+        },
+    };
+    Settlement {
+        id: settlement.id,
+        attempt: settlement.attempt,
+        transition,
+        diagnostics: None,
+    }
+}
+
+fn count(counters: &Counters, answer: &Answer, is_accepted: bool) {
+    let counter = match answer.settlement.transition {
+        // The row is gone because the handler's own transaction completed it.
+        Transition::Complete { .. } if is_accepted || answer.is_written => &counters.completed,
+        _ if !is_accepted => &counters.refused,
+        Transition::Complete { .. } => &counters.completed,
+        Transition::Retry { .. } => &counters.retried,
+        Transition::Snooze { .. } => &counters.snoozed,
+        Transition::Cancel { .. } => &counters.cancelled,
+        Transition::Bury { .. } => &counters.buried,
+        Transition::Release { .. } => &counters.released,
+    };
+    Counters::add(counter, 1);
+}

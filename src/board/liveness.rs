@@ -1,0 +1,231 @@
+//! Liveness: proves that this node is alive, and learns when it was not.
+//!
+//! The proof runs on its own OS thread, runtime and connection, so that handlers which spin on every
+//! thread of the application cost no lease. The actor here is told of every renewal. After a lapse it
+//! asks which jobs were taken back meanwhile; every second it asks which are to be cancelled, since a
+//! notification may be lost.
+//!
+//! What is lost if it is killed at any await: nothing. The thread ends with the state, a successor
+//! starts another, and the lease outlives the moment between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{ActorProcessingErr, ActorRef};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::pulse::{Pulse, Tick};
+use crate::Error;
+use crate::client::Interest;
+use crate::handler::CancelReason;
+use crate::queue::{Office, Patience};
+use crate::store::{Finding, Lifeline, NodeCard, Notice, Renewal};
+
+const INSPECT_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) const ROLE: &str = "liveness";
+
+pub(super) enum LivenessMessage {
+    /// The lease was renewed, or could not be.
+    Renewed(Result<Renewal, Error>),
+    /// Ask which attempts must stop.
+    Inspect(Tick),
+    /// Which attempts must stop.
+    Inspected(Result<Vec<Finding>, Error>),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for LivenessMessage {}
+
+/// What the node is started with.
+#[derive(Debug, Clone)]
+pub(super) struct LivenessArgs {
+    pub(super) office: Arc<Office>,
+    pub(super) card: NodeCard,
+}
+
+pub(super) struct LivenessState {
+    args: LivenessArgs,
+    inspection: Pulse,
+    /// Ends the thread.
+    _thread: DropGuard,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Liveness;
+
+#[ractor::actor(message = LivenessMessage, state = LivenessState, arguments = LivenessArgs)]
+impl Liveness {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<LivenessMessage>,
+        args: LivenessArgs,
+    ) -> Result<LivenessState, ActorProcessingErr> {
+        let custody_of = Arc::clone(&args.office);
+        args.office.wakeups.on(Interest::Cancel, move |notice| {
+            if let Notice::Cancel(id) = notice {
+                custody_of.custody.stop(*id, CancelReason::Requested);
+            }
+        });
+        let stop = CancellationToken::new();
+        start_thread(args.clone(), stop.clone(), myself)?;
+        Ok(LivenessState {
+            args,
+            inspection: Pulse::default(),
+            _thread: stop.drop_guard(),
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<LivenessMessage>,
+        state: &mut LivenessState,
+    ) -> Result<(), ActorProcessingErr> {
+        state
+            .inspection
+            .tick_in(INSPECT_EVERY, &myself, LivenessMessage::Inspect);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<LivenessMessage>,
+        message: LivenessMessage,
+        state: &mut LivenessState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            LivenessMessage::Renewed(renewal) => state.renewed(renewal, &myself),
+            LivenessMessage::Inspect(tick) => state.inspect(tick, &myself),
+            LivenessMessage::Inspected(findings) => state.inspected(findings, &myself),
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<LivenessMessage>,
+        state: &mut LivenessState,
+    ) -> Result<(), ActorProcessingErr> {
+        let office = &state.args.office;
+        let holds_jobs = office.custody.count() > 0;
+        if let Err(error) = office.store.leave(office.node, holds_jobs).await {
+            tracing::warn!(%error, "could not say goodbye; the lease of this node will run out");
+        }
+        Ok(())
+    }
+}
+
+impl LivenessState {
+    fn renewed(&mut self, renewal: Result<Renewal, Error>, myself: &ActorRef<LivenessMessage>) {
+        match renewal {
+            Ok(Renewal::Kept) => self.args.office.vitals.working(ROLE),
+            Ok(Renewal::Lapsed | Renewal::Unknown) => {
+                tracing::warn!(node = %self.args.office.node, "the lease had lapsed; looking for what was lost");
+                self.inspection
+                    .tick_in(Duration::ZERO, myself, LivenessMessage::Inspect);
+            }
+            Err(error) => self.args.office.vitals.degraded(ROLE, &error),
+        }
+    }
+
+    fn inspect(&mut self, tick: Tick, myself: &ActorRef<LivenessMessage>) {
+        if !self.inspection.is_current(tick) {
+            return;
+        }
+        let held = self.args.office.custody.held();
+        if held.is_empty() {
+            return self
+                .inspection
+                .tick_in(INSPECT_EVERY, myself, LivenessMessage::Inspect);
+        }
+        let (office, myself) = (Arc::clone(&self.args.office), myself.clone());
+        // In a task, so that the renewals are heard meanwhile.
+        tokio::spawn(async move {
+            let findings = office.store.inspect(office.node, &held).await;
+            // A successor inspects for itself.
+            let _gone = myself.cast(LivenessMessage::Inspected(findings));
+        });
+    }
+
+    fn inspected(
+        &mut self,
+        findings: Result<Vec<Finding>, Error>,
+        myself: &ActorRef<LivenessMessage>,
+    ) {
+        // An error is told by the renewals too, and there is another inspection soon.
+        for finding in findings.unwrap_or_default() {
+            let reason = if finding.is_lost {
+                CancelReason::LeaseLost
+            } else {
+                CancelReason::Requested
+            };
+            self.args
+                .office
+                .custody
+                .stop_attempt(finding.id, finding.attempt, reason);
+        }
+        self.inspection
+            .tick_in(INSPECT_EVERY, myself, LivenessMessage::Inspect);
+    }
+}
+
+fn start_thread(
+    args: LivenessArgs,
+    stop: CancellationToken,
+    actor: ActorRef<LivenessMessage>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let live = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = live(&args, &actor) => {}
+            }
+        });
+        // A connection that cannot be closed must not keep the thread.
+        runtime.shutdown_background();
+    };
+    std::thread::Builder::new()
+        .name("callboard-alive".to_owned())
+        .spawn(live)?;
+    Ok(())
+}
+
+/// Renews the lease, over connection after connection, until the actor is gone.
+async fn live(args: &LivenessArgs, actor: &ActorRef<LivenessMessage>) {
+    let mut patience = Patience::default();
+    loop {
+        let error = match connected(args, actor, &mut patience).await {
+            Ok(()) => return,
+            Err(error) => error,
+        };
+        if actor.cast(LivenessMessage::Renewed(Err(error))).is_err() {
+            return;
+        }
+        tokio::time::sleep(patience.after_failure(fastrand::f64())).await;
+    }
+}
+
+/// Renews over one connection. Ends without an error when the actor is gone.
+async fn connected(
+    args: &LivenessArgs,
+    actor: &ActorRef<LivenessMessage>,
+    patience: &mut Patience,
+) -> Result<(), Error> {
+    let (office, lease) = (&args.office, args.card.lease);
+    let every = lease / 3;
+    let mut lifeline = Lifeline::connect(office.store.database(), office.node, every).await?;
+    loop {
+        let renewal = lifeline.renew(lease).await?;
+        patience.succeeded();
+        if renewal == Renewal::Unknown {
+            lifeline.register(&args.card).await?;
+        }
+        if actor.cast(LivenessMessage::Renewed(Ok(renewal))).is_err() {
+            return Ok(());
+        }
+        tokio::time::sleep(every).await;
+    }
+}

@@ -1,0 +1,133 @@
+//! The whole: what an application starts, holds and shuts down.
+
+mod builder;
+mod gate;
+mod health;
+mod ledger;
+mod liveness;
+mod notifier;
+mod pruner;
+mod pulse;
+mod rescuer;
+mod scheduler;
+mod signals;
+mod tree;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use builder::{
+    Builder, DEFAULT_HISTORY, DEFAULT_LEASE, DEFAULT_MAX_DEATHS, DEFAULT_SHUTDOWN_GRACE,
+    DEFAULT_SWEEP_EVERY,
+};
+pub use health::{Counts, Health};
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::client::Client;
+use crate::job::NodeId;
+use crate::queue::Office;
+use crate::store::Database;
+use crate::supervision::SupervisorRef;
+
+/// A running board: its supervision tree, its client, its health. Cheap to clone.
+///
+/// Call [`shutdown`](Self::shutdown) before the process ends. Without it nothing is lost either, but
+/// the jobs in this node's hands have to wait until another node, or the next start, takes them back.
+#[derive(Clone)]
+pub struct Board(Arc<Inner>);
+
+struct Inner {
+    root: SupervisorRef,
+    office: Arc<Office>,
+    /// Fires to end a shutdown's grace early.
+    hurry: CancellationToken,
+    /// An embedded server must outlive the tree.
+    _database: Database,
+}
+
+impl Board {
+    /// Begins to build a board over `database`.
+    pub fn builder(database: Database) -> Builder {
+        Builder::new(database)
+    }
+
+    /// The client of this board.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.0.office.client
+    }
+
+    /// This process's identity among the nodes, fresh at every start.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.0.office.node
+    }
+
+    /// The root of the supervision tree: its snapshot, its events, its actor.
+    #[must_use]
+    pub fn supervisor(&self) -> &SupervisorRef {
+        &self.0.root
+    }
+
+    /// How the parts of this board are. Asks nobody, so it answers whatever state they are in.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::of(&self.0.office, &self.0.root)
+    }
+
+    /// What this node has done since its start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let counters = &self.0.office.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            claimed: read(&counters.claimed),
+            completed: read(&counters.completed),
+            retried: read(&counters.retried),
+            snoozed: read(&counters.snoozed),
+            cancelled: read(&counters.cancelled),
+            buried: read(&counters.buried),
+            released: read(&counters.released),
+            panicked: read(&counters.panicked),
+            rescued: read(&counters.rescued),
+            refused: read(&counters.refused),
+            in_hand: self.0.office.custody.count() as u64,
+        }
+    }
+
+    /// Shuts the board down, gracefully: stops claiming, returns what has not begun, lets running
+    /// handlers finish within the grace, then tells the rest to stop, cuts off those that do not, and
+    /// records them as interrupted, which costs them no attempt. Writes every answer, and says
+    /// goodbye. May be called by any number of callers, any number of times.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_start`] when the tree did not stop in time; the process should exit then.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        // The gate is the first to stop, and takes as long as its grace.
+        let stopped = self.0.root.stop_and_wait("shutdown", None).await;
+        stopped.map_err(|cause| Error::start("cannot stop the board").because(cause))
+    }
+
+    /// Ends the grace of a [`shutdown`](Self::shutdown) that is under way or to come: running
+    /// handlers are told to stop at once.
+    pub fn hurry(&self) {
+        self.0.hurry.cancel();
+    }
+
+    /// Waits until the tree has ended, by a shutdown or because it failed.
+    pub async fn stopped(&self) {
+        // Without a limit it cannot time out.
+        let _ended = self.0.root.cell().wait(None).await;
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board")
+            .field("node", &self.node())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! The pruner: drops old history by whole partitions, and makes the partitions of the days to come.
+//!
+//! What is lost if it is killed at any await: nothing but time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::pulse::{Pulse, Tick};
+use crate::Error;
+use crate::queue::Office;
+
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How soon to try again what failed, a lock that was not free in time, say.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// How many days ahead there are partitions.
+pub(super) const DAYS_AHEAD: u32 = 3;
+
+pub(super) const ROLE: &str = "pruner";
+
+pub(super) enum PrunerMessage {
+    /// Prune what is old.
+    Prune(Tick),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for PrunerMessage {}
+
+/// What the pruner is started with.
+#[derive(Debug, Clone)]
+pub(super) struct PrunerArgs {
+    pub(super) office: Arc<Office>,
+    pub(super) keep: Duration,
+}
+
+pub(super) struct PrunerState {
+    args: PrunerArgs,
+    pulse: Pulse,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Pruner;
+
+#[ractor::actor(message = PrunerMessage, state = PrunerState, arguments = PrunerArgs)]
+impl Pruner {
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<PrunerMessage>,
+        args: PrunerArgs,
+    ) -> Result<PrunerState, ActorProcessingErr> {
+        Ok(PrunerState {
+            args,
+            pulse: Pulse::default(),
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<PrunerMessage>,
+        state: &mut PrunerState,
+    ) -> Result<(), ActorProcessingErr> {
+        state
+            .pulse
+            .tick_in(Duration::ZERO, &myself, PrunerMessage::Prune);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<PrunerMessage>,
+        PrunerMessage::Prune(tick): PrunerMessage,
+        state: &mut PrunerState,
+    ) -> Result<(), ActorProcessingErr> {
+        if !state.pulse.is_current(tick) {
+            return Ok(());
+        }
+        let wait = match state.prune().await {
+            Ok(()) => PRUNE_EVERY,
+            Err(error) => {
+                state.args.office.vitals.degraded(ROLE, &error);
+                RETRY_AFTER
+            }
+        };
+        state.pulse.tick_in(wait, &myself, PrunerMessage::Prune);
+        Ok(())
+    }
+}
+
+impl PrunerState {
+    async fn prune(&self) -> Result<(), Error> {
+        let store = &self.args.office.store;
+        store.prepare_history(DAYS_AHEAD).await?;
+        let pruned = store.prune(self.args.keep).await?;
+        if pruned > 0 {
+            tracing::info!(pruned, "pruned old history");
+        }
+        self.args.office.vitals.working(ROLE);
+        Ok(())
+    }
+}

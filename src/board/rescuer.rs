@@ -1,0 +1,190 @@
+//! The rescuer: takes back the jobs of nodes that are gone.
+//!
+//! Every node sweeps; there is no leader. A node whose lease ran out is dead. One whose session lock
+//! is free in two sweeps on end is taken for dead too, long before its lease runs out; should it live
+//! after all, the fence refuses its answers. What is lost if it is killed at any await: nothing, a
+//! rescue is one statement.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::pulse::{Pulse, Tick};
+use crate::Error;
+use crate::job::NodeId;
+use crate::queue::{Counters, Office, Patience};
+use crate::store::{Notice, RescuedJob, Troubled};
+
+/// How often to look for jobs whose node is on no list, which reads the whole table.
+const SEARCH_EVERY: Duration = Duration::from_secs(10 * 60);
+
+pub(super) const ROLE: &str = "rescuer";
+
+pub(super) enum RescuerMessage {
+    /// Look for dead nodes.
+    Sweep(Tick),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for RescuerMessage {}
+
+/// What the rescuer is started with.
+#[derive(Debug, Clone)]
+pub(super) struct RescuerArgs {
+    pub(super) office: Arc<Office>,
+    pub(super) sweep_every: Duration,
+    pub(super) max_deaths: u32,
+}
+
+pub(super) struct RescuerState {
+    args: RescuerArgs,
+    pulse: Pulse,
+    patience: Patience,
+    /// Who was silent in the last sweep.
+    silent: HashSet<NodeId>,
+    searched_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Rescuer;
+
+#[ractor::actor(message = RescuerMessage, state = RescuerState, arguments = RescuerArgs)]
+impl Rescuer {
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<RescuerMessage>,
+        args: RescuerArgs,
+    ) -> Result<RescuerState, ActorProcessingErr> {
+        Ok(RescuerState {
+            args,
+            pulse: Pulse::default(),
+            patience: Patience::default(),
+            silent: HashSet::new(),
+            searched_at: None,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<RescuerMessage>,
+        state: &mut RescuerState,
+    ) -> Result<(), ActorProcessingErr> {
+        state
+            .pulse
+            .tick_in(Duration::ZERO, &myself, RescuerMessage::Sweep);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RescuerMessage>,
+        RescuerMessage::Sweep(tick): RescuerMessage,
+        state: &mut RescuerState,
+    ) -> Result<(), ActorProcessingErr> {
+        if state.pulse.is_current(tick) {
+            let wait = state.sweep_and_rest().await;
+            state.pulse.tick_in(wait, &myself, RescuerMessage::Sweep);
+        }
+        Ok(())
+    }
+}
+
+impl RescuerState {
+    async fn sweep_and_rest(&mut self) -> Duration {
+        match self.sweep().await {
+            Ok(()) => {
+                self.patience.succeeded();
+                self.args.office.vitals.working(ROLE);
+                // Jitter keeps nodes from sweeping in step.
+                self.args.sweep_every.mul_f64(0.9 + 0.2 * fastrand::f64())
+            }
+            Err(error) => {
+                self.args.office.vitals.degraded(ROLE, &error);
+                self.silent.clear();
+                self.patience.after_failure(fastrand::f64())
+            }
+        }
+    }
+
+    async fn sweep(&mut self) -> Result<(), Error> {
+        let office = &self.args.office;
+        let troubled = office.store.suspects(office.lease).await?;
+        let (dead, silent) = judge(&troubled, &self.silent, office.node);
+        self.silent = silent;
+        if !dead.is_empty() {
+            office.store.condemn(&dead).await?;
+        }
+        let is_search_due = self
+            .searched_at
+            .is_none_or(|at| at.elapsed() >= SEARCH_EVERY);
+        if dead.is_empty() && !is_search_due {
+            return Ok(());
+        }
+        let rescued = office
+            .store
+            .rescue(is_search_due, self.args.max_deaths)
+            .await?;
+        if is_search_due {
+            self.searched_at = Some(Instant::now());
+        }
+        self.tell(rescued);
+        Ok(())
+    }
+
+    fn tell(&self, rescued: Vec<RescuedJob>) {
+        let office = &self.args.office;
+        Counters::add(&office.counters.rescued, rescued.len());
+        for job in rescued {
+            if job.is_buried {
+                tracing::error!(job = %job.id, queue = job.queue, "quarantined: process after process died under it");
+            } else {
+                tracing::warn!(job = %job.id, queue = job.queue, "taken back from a node that is gone");
+                office.client.tell(Notice::Available {
+                    queue: job.queue,
+                    priority: job.priority,
+                });
+            }
+        }
+    }
+}
+
+/// Who is dead, and who is silent now. A node never judges itself.
+fn judge(
+    troubled: &[Troubled],
+    silent_before: &HashSet<NodeId>,
+    own: NodeId,
+) -> (Vec<NodeId>, HashSet<NodeId>) {
+    let (mut dead, mut silent) = (Vec::new(), HashSet::new());
+    for node in troubled {
+        match *node {
+            Troubled::Dead(id) | Troubled::Silent(id) if id == own => {}
+            Troubled::Dead(id) => dead.push(id),
+            Troubled::Silent(id) if silent_before.contains(&id) => dead.push(id),
+            Troubled::Silent(id) => {
+                silent.insert(id);
+            }
+        }
+    }
+    (dead, silent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_node_is_dead_in_the_second_sweep_and_nobody_judges_itself() {
+        let [own, other, late] = [1, 2, 3].map(NodeId::from_i64);
+        let first = [
+            Troubled::Silent(own),
+            Troubled::Silent(other),
+            Troubled::Dead(late),
+        ];
+        let (dead, silent) = judge(&first, &HashSet::new(), own);
+        assert_eq!((dead, &silent), (vec![late], &HashSet::from([other])));
+        let (dead, silent) = judge(&[Troubled::Silent(other)], &silent, own);
+        assert_eq!((dead, silent), (vec![other], HashSet::new()));
+    }
+}

@@ -1,0 +1,127 @@
+//! The scheduler: moves due jobs to available, and sleeps until the next one is due.
+//!
+//! Every node has one; they share the work row by row. What is lost if it is killed at any await:
+//! nothing, a promotion is one statement.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::pulse::{Pulse, Tick};
+use crate::Error;
+use crate::client::Interest;
+use crate::queue::{Office, Patience};
+use crate::store::Notice;
+
+/// The longest sleep: what another process scheduled may have been announced to nobody.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How many jobs one statement promotes at most.
+const BATCH: u32 = 1_000;
+
+pub(super) const ROLE: &str = "scheduler";
+
+pub(super) enum SchedulerMessage {
+    /// Promote what is due.
+    Promote(Tick),
+    /// A job will be due, perhaps before the next tick.
+    Wake,
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for SchedulerMessage {}
+
+pub(super) struct SchedulerState {
+    office: Arc<Office>,
+    pulse: Pulse,
+    patience: Patience,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Scheduler;
+
+#[ractor::actor(message = SchedulerMessage, state = SchedulerState, arguments = Arc<Office>)]
+impl Scheduler {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SchedulerMessage>,
+        office: Arc<Office>,
+    ) -> Result<SchedulerState, ActorProcessingErr> {
+        office.wakeups.on(Interest::Schedule, move |_| {
+            // A scheduler that is gone has a successor that looks at its start.
+            let _gone = myself.cast(SchedulerMessage::Wake);
+        });
+        Ok(SchedulerState {
+            office,
+            pulse: Pulse::default(),
+            patience: Patience::default(),
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<SchedulerMessage>,
+        state: &mut SchedulerState,
+    ) -> Result<(), ActorProcessingErr> {
+        state
+            .pulse
+            .tick_in(Duration::ZERO, &myself, SchedulerMessage::Promote);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SchedulerMessage>,
+        message: SchedulerMessage,
+        state: &mut SchedulerState,
+    ) -> Result<(), ActorProcessingErr> {
+        let wait = match message {
+            SchedulerMessage::Promote(tick) if state.pulse.is_current(tick) => {
+                state.promote().await
+            }
+            SchedulerMessage::Promote(_) => return Ok(()),
+            SchedulerMessage::Wake => Duration::ZERO,
+        };
+        state
+            .pulse
+            .tick_in(wait, &myself, SchedulerMessage::Promote);
+        Ok(())
+    }
+}
+
+impl SchedulerState {
+    /// Promotes, and says when to look again.
+    async fn promote(&mut self) -> Duration {
+        match promote_all(&self.office).await {
+            Ok(next_due) => {
+                self.patience.succeeded();
+                self.office.vitals.working(ROLE);
+                next_due.map_or(LONGEST_SLEEP, |due| due.min(LONGEST_SLEEP))
+            }
+            Err(error) => {
+                self.office.vitals.degraded(ROLE, &error);
+                self.patience.after_failure(fastrand::f64())
+            }
+        }
+    }
+}
+
+/// Promotes everything that is due; answers with the time until the next job is.
+async fn promote_all(office: &Office) -> Result<Option<Duration>, Error> {
+    loop {
+        let promoted = office.store.promote(BATCH).await?;
+        let is_last = promoted.len() < BATCH as usize;
+        let mut queues: HashMap<String, i16> = HashMap::new();
+        for (queue, priority) in promoted {
+            let most_urgent = queues.entry(queue).or_insert(priority);
+            *most_urgent = priority.min(*most_urgent);
+        }
+        for (queue, priority) in queues {
+            office.client.tell(Notice::Available { queue, priority });
+        }
+        if is_last {
+            return office.store.next_due().await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The supervision tree of a board.
+//!
+//! Started in this order, stopped in the reverse: the gate closes first, then the queues go, the
+//! ledger writes its last, and liveness says goodbye.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+
+use super::gate::{Gate, GateArgs};
+use super::ledger::{self, Ledger};
+use super::liveness::{self, Liveness, LivenessArgs};
+use super::notifier::{self, Notifier};
+use super::pruner::{self, Pruner, PrunerArgs};
+use super::rescuer::{self, Rescuer, RescuerArgs};
+use super::scheduler::{self, Scheduler};
+use crate::queue::{Office, Queue, queue_child};
+use crate::supervision::{ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
+
+/// How long the ledger's last write and the goodbye may take.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What the tree is built from.
+pub(super) struct Blueprint {
+    pub(super) office: Arc<Office>,
+    pub(super) queues: Vec<Queue>,
+    pub(super) liveness: LivenessArgs,
+    pub(super) rescuer: RescuerArgs,
+    pub(super) pruner: PrunerArgs,
+    pub(super) gate: GateArgs,
+}
+
+impl Blueprint {
+    pub(super) fn into_spec(self) -> SupervisorSpec {
+        let office = self.office;
+        SupervisorSpec::new(Strategy::OneForOne)
+            // Crashes here are bugs, since trouble with the database is a state and not a crash.
+            .intensity(Intensity {
+                max_restarts: 20,
+                within: Duration::from_secs(60),
+            })
+            .child(
+                actor(liveness::ROLE, Liveness, self.liveness)
+                    .shutdown(Shutdown::Timeout(LAST_WORDS)),
+            )
+            .child(
+                actor(ledger::ROLE, Ledger, Arc::clone(&office))
+                    .shutdown(Shutdown::Timeout(LAST_WORDS)),
+            )
+            .child(
+                actor(notifier::ROLE, Notifier, Arc::clone(&office)).shutdown(Shutdown::BrutalKill),
+            )
+            .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
+            .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
+            .child(actor(pruner::ROLE, Pruner, self.pruner))
+            .child(ChildSpec::supervisor(
+                "queues",
+                queues(&self.queues, &office),
+            ))
+            .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
+    }
+}
+
+/// The queues. Each backs off on its own when it melts down, and none takes another along.
+fn queues(queues: &[Queue], office: &Arc<Office>) -> SupervisorSpec {
+    let many = Intensity {
+        max_restarts: u32::MAX,
+        within: Duration::from_secs(60),
+    };
+    let supervisor = SupervisorSpec::new(Strategy::OneForOne).intensity(many);
+    queues.iter().fold(supervisor, |supervisor, queue| {
+        supervisor.child(queue_child(queue, office))
+    })
+}
+
+/// An actor of the board as a child, without a global name.
+fn actor<A>(role: &'static str, actor: A, args: A::Arguments) -> ChildSpec
+where
+    A: Actor + Copy + Sync,
+    A::Arguments: Clone + Sync,
+{
+    ChildSpec::new(role, move |supervisor: ActorCell| {
+        let args = args.clone();
+        async move {
+            let (started, _): (ActorRef<A::Msg>, _) =
+                Actor::spawn_linked(None, actor, args, supervisor).await?;
+            Ok::<_, SpawnErr>(started.get_cell())
+        }
+    })
+    .role(role)
+}

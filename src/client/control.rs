@@ -1,0 +1,110 @@
+//! `cancel`, `requeue`, and questions.
+
+use serde_json::Value;
+
+use super::Client;
+use crate::Error;
+use crate::job::JobId;
+use crate::store::{Arguments, Cancelled, DeadFilter, DeadLetter, JobInfo, Notice, QueueInfo};
+
+/// How many dead letters one statement brings back.
+const REQUEUE_BATCH: u32 = 1_000;
+
+impl Client {
+    /// Cancels a job, from any process. A waiting one is cancelled at once; an executing one is told,
+    /// and ends as cancelled unless its handler completes it first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
+        let found = self.0.store.cancel(&[id]).await?;
+        Ok(match found.first() {
+            None => Cancelled::NotFound,
+            Some((_, false)) => Cancelled::AtOnce,
+            Some((_, true)) => {
+                self.tell(Notice::Cancel(id));
+                Cancelled::Asked
+            }
+        })
+    }
+
+    /// Brings a dead job back with a fresh budget. Its attempts go on counting, its errors stay.
+    /// False: no dead job has this id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn requeue(&self, id: JobId) -> Result<bool, Error> {
+        Ok(self.requeue_all(DeadFilter::all().ids([id])).await? > 0)
+    }
+
+    /// Brings every dead job back that `filter` names, in batches, and tells how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`]; what was brought back before stays.
+    pub async fn requeue_all(&self, filter: DeadFilter) -> Result<u64, Error> {
+        let mut total = 0;
+        loop {
+            let risen = self.0.store.requeue(&filter, REQUEUE_BATCH).await?;
+            total += risen.len() as u64;
+            let is_last = risen.len() < REQUEUE_BATCH as usize;
+            for (_, queue, priority) in risen {
+                self.tell(Notice::Available { queue, priority });
+            }
+            if is_last {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// The dead letters that `filter` names, at most `limit`, the newest id first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn dead_letters(
+        &self,
+        filter: DeadFilter,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        self.0.store.dead(&filter, limit).await
+    }
+
+    /// Where a job stands: unfinished, in the history, or dead. `None`: there is no such job, or its
+    /// history was pruned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn job(&self, id: JobId) -> Result<Option<JobInfo>, Error> {
+        self.0.store.job(id).await
+    }
+
+    /// How the queues are: every one that has jobs or is served by a live node. It counts, so it is
+    /// for people and not for a hot path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>, Error> {
+        self.0.store.queues().await
+    }
+
+    /// The arguments of a job as JSON, for people; read by the handler of its kind.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_refused_call`] when this process has no handler for the kind, or the arguments do
+    /// not decode.
+    pub fn arguments(&self, kind: &str, arguments: &Arguments) -> Result<Value, Error> {
+        let Some(handler) = self.0.kinds.get(kind) else {
+            let text =
+                format!("cannot read arguments of {kind:?}: no handler for it is registered here");
+            return Err(Error::call(text));
+        };
+        let refused = |why| Error::call(format!("cannot read arguments of {kind:?}")).because(why);
+        handler.to_json(arguments.stored()).map_err(refused)
+    }
+}

@@ -1,0 +1,264 @@
+//! `enqueue`: one call, many calls, or calls inside a transaction of the caller's own.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Client;
+use crate::Error;
+use crate::job::{
+    Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, NameOf, bounded_text,
+    check_name,
+};
+use crate::store::{CallRow, Executor, Notice};
+
+/// How many calls, and how many bytes of payload, one statement of a bulk enqueue takes at most.
+const CHUNK_CALLS: usize = 5_000;
+const CHUNK_BYTES: usize = 8 * 1024 * 1024;
+
+/// When the board looks for jobs that were enqueued in the caller's own transaction: nobody tells it
+/// about the commit.
+const AFTER_TRANSACTION: [Duration; 3] = [
+    Duration::from_millis(5),
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+];
+
+/// The longest delay or furthest time of a call, about a hundred years.
+const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+impl Client {
+    /// Enqueues a call and returns the job's id once it is committed.
+    ///
+    /// Concurrent calls of this method share statements, so many callers are as fast as a bulk.
+    /// Whether a worker knows the kind is not asked: the job waits until one does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_refused_call`] when a name, the payload or an option cannot be stored;
+    /// [`Error::is_unreachable`] and [`Error::is_database`] when it could not be written.
+    pub async fn enqueue(&self, call: impl Into<Call>) -> Result<JobId, Error> {
+        let row = self.check(call.into())?;
+        let notice = notice_of(&row);
+        let id = self.0.coalescer.enqueue(row).await?;
+        self.tell(notice);
+        Ok(id)
+    }
+
+    /// Enqueues many calls, all or none, and returns their ids in their order. The calls are taken
+    /// and written in parts, so memory stays bounded however many there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`](Self::enqueue); then nothing was enqueued.
+    pub async fn enqueue_many<C, I>(&self, calls: I) -> Result<Vec<JobId>, Error>
+    where
+        C: Into<Call>,
+        I: IntoIterator<Item = C>,
+        I::IntoIter: Send,
+    {
+        let mut calls = calls.into_iter();
+        let mut part = self.next_part(&mut calls)?;
+        let mut ids = Vec::with_capacity(part.len());
+        let mut told = Told::default();
+        let mut bulk = self.0.store.bulk().await?;
+        while !part.is_empty() {
+            ids.extend(bulk.insert(&part).await?);
+            told.note(&part);
+            part = self.next_part(&mut calls)?;
+        }
+        bulk.commit().await?;
+        told.0.into_iter().for_each(|((queue, is_due), priority)| {
+            self.tell(notice(queue, is_due, priority));
+        });
+        Ok(ids)
+    }
+
+    /// Enqueues a call on a connection of your own, in the transaction that is open there: the job
+    /// exists if and when that transaction commits.
+    ///
+    /// The board finds it within its poll interval at the latest, and mostly at once; call
+    /// [`wake`](Self::wake) after the commit to leave nothing to chance.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`](Self::enqueue). A database error leaves your transaction failed.
+    pub async fn enqueue_in(
+        &self,
+        executor: impl Executor,
+        call: impl Into<Call>,
+    ) -> Result<JobId, Error> {
+        let ids = self.enqueue_many_in(executor, [call]).await?;
+        ids.first()
+            .copied()
+            .ok_or_else(|| Error::database("cannot enqueue: no id was returned"))
+    }
+
+    /// Enqueues calls on a connection of your own, in one statement, in the transaction that is open
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_in`](Self::enqueue_in).
+    pub async fn enqueue_many_in<C: Into<Call>>(
+        &self,
+        executor: impl Executor,
+        calls: impl IntoIterator<Item = C>,
+    ) -> Result<Vec<JobId>, Error> {
+        let rows: Result<Vec<_>, _> = calls
+            .into_iter()
+            .map(|call| self.check(call.into()))
+            .collect();
+        let rows = rows?;
+        let ids = self.0.store.enqueue_on(executor, &rows).await?;
+        let mut told = Told::default();
+        told.note(&rows);
+        self.tell_later(told);
+        Ok(ids)
+    }
+
+    /// Wakes the workers of a queue, in every process. Only needed after a transaction of your own;
+    /// without it they poll.
+    pub fn wake(&self, queue: &str) {
+        self.tell(Notice::Available {
+            queue: queue.to_owned(),
+            priority: i16::MIN,
+        });
+    }
+
+    pub(crate) fn tell(&self, notice: Notice) {
+        self.0.wakeups.wake(&notice);
+        self.0.announcer.announce(notice);
+    }
+
+    fn tell_later(&self, told: Told) {
+        let client = self.clone();
+        tokio::spawn(async move {
+            for delay in AFTER_TRANSACTION {
+                tokio::time::sleep(delay).await;
+                for ((queue, is_due), priority) in &told.0 {
+                    client.tell(notice(queue.clone(), *is_due, *priority));
+                }
+            }
+        });
+    }
+
+    fn next_part<C: Into<Call>>(
+        &self,
+        calls: &mut impl Iterator<Item = C>,
+    ) -> Result<Vec<CallRow>, Error> {
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        while part.len() < CHUNK_CALLS && bytes < CHUNK_BYTES {
+            let Some(call) = calls.next() else { break };
+            let row = self.check(call.into())?;
+            bytes += row.payload.len();
+            part.push(row);
+        }
+        Ok(part)
+    }
+
+    /// Checks a call and fills in its kind's queue and priority.
+    fn check(&self, call: Call) -> Result<CallRow, Error> {
+        let shown = bounded_text(&call.kind, 60);
+        let refuse = |text: String| Error::call(format!("cannot enqueue {shown:?}: {text}"));
+        check_name(NameOf::Kind, &call.kind)
+            .map_err(|why| Error::call("cannot enqueue").because(why))?;
+        let defaults = self.0.kinds.get(&*call.kind).map(|kind| &kind.defaults);
+        let queue = call.queue.or_else(|| defaults.map(|d| d.queue.clone()));
+        let queue = queue.unwrap_or(DEFAULT_QUEUE.into());
+        check_name(NameOf::Queue, &queue).map_err(|why| refuse(why.to_string()))?;
+        let payload = call.payload.map_err(|why| refuse(why.to_string()))?;
+        if payload.len() > self.0.payload_limit {
+            return Err(refuse(format!(
+                "its arguments take {} bytes, the limit is {}; store them elsewhere and pass a \
+                 reference, or raise the payload limit",
+                payload.len(),
+                self.0.payload_limit
+            )));
+        }
+        Ok(CallRow {
+            queue: queue.into_owned(),
+            priority: call
+                .priority
+                .or(defaults.map(|d| d.priority))
+                .unwrap_or(DEFAULT_PRIORITY),
+            max_attempts: call
+                .max_attempts
+                .map(checked_attempts)
+                .transpose()
+                .map_err(&refuse)?,
+            time_limit_ms: call
+                .time_limit
+                .map(checked_limit)
+                .transpose()
+                .map_err(&refuse)?,
+            backoff: call.backoff,
+            version: call.version,
+            fingerprint: call.fingerprint,
+            due: checked_due(call.due).map_err(&refuse)?,
+            payload,
+            kind: call.kind.into_owned(),
+        })
+    }
+}
+
+fn checked_attempts(max_attempts: u16) -> Result<i16, String> {
+    match i16::try_from(max_attempts) {
+        Ok(attempts) if attempts > 0 && max_attempts <= MAX_MAX_ATTEMPTS => Ok(attempts),
+        _ => Err(format!(
+            "max_attempts is {max_attempts}; expected 1 to {MAX_MAX_ATTEMPTS}"
+        )),
+    }
+}
+
+fn checked_limit(limit: Duration) -> Result<i64, String> {
+    match i64::try_from(limit.as_millis()) {
+        Ok(ms) if ms > 0 && limit <= MAX_DELAY => Ok(ms),
+        _ => Err(format!(
+            "the time limit is {limit:?}; expected 1ms to a hundred years"
+        )),
+    }
+}
+
+fn checked_due(due: Due) -> Result<Due, String> {
+    let max_seconds = MAX_DELAY.as_secs().cast_signed();
+    match due {
+        Due::After(delay) if delay > MAX_DELAY => Err(format!(
+            "the delay is {delay:?}; expected at most a hundred years"
+        )),
+        Due::At(at)
+            if at
+                .timestamp()
+                .saturating_sub(chrono::Utc::now().timestamp())
+                > max_seconds =>
+        {
+            Err(format!("the time {at} is more than a hundred years away"))
+        }
+        due => Ok(due),
+    }
+}
+
+/// Which queues got jobs that are due, or will be, and the most urgent priority of each.
+#[derive(Debug, Default)]
+struct Told(HashMap<(String, bool), i16>);
+
+impl Told {
+    fn note(&mut self, rows: &[CallRow]) {
+        for row in rows {
+            let key = (row.queue.clone(), row.due == Due::Now);
+            let most_urgent = self.0.entry(key).or_insert(row.priority);
+            *most_urgent = row.priority.min(*most_urgent);
+        }
+    }
+}
+
+fn notice_of(row: &CallRow) -> Notice {
+    notice(row.queue.clone(), row.due == Due::Now, row.priority)
+}
+
+fn notice(queue: String, is_due: bool, priority: i16) -> Notice {
+    if is_due {
+        Notice::Available { queue, priority }
+    } else {
+        Notice::Scheduled
+    }
+}

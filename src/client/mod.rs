@@ -1,0 +1,135 @@
+//! The way in: enqueue, cancel, requeue, ask. Knows jobs and the store, and no actor: it works in a
+//! process that has no workers and knows only names.
+
+mod announcer;
+mod coalescer;
+mod control;
+mod enqueue;
+mod gather;
+mod wakeups;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use wakeups::{Interest, Wakeups};
+
+use announcer::Announcer;
+use coalescer::Coalescer;
+
+use crate::Error;
+use crate::job::{DEFAULT_PAYLOAD_LIMIT, Kind, MAX_PAYLOAD_LIMIT};
+use crate::store::{Database, Lanes, Origin, Store};
+
+/// Enqueues jobs, and asks about them. Cheap to clone.
+///
+/// A board has one ([`Board::client`](crate::Board::client)). A process without workers makes one
+/// with [`connect`](Self::connect).
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> Result<(), callboard::Error> {
+/// use callboard::{Client, Database, job::Call};
+///
+/// let client = Client::connect(Database::from_url("postgres://localhost/app")?).await?;
+/// // This process does not have the code of the job; its name and its arguments are enough.
+/// let id = client.enqueue(Call::named("mail.send_welcome", &(123_i64,)).queue("mail")).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    kinds: HashMap<String, Arc<Kind>>,
+    payload_limit: usize,
+    wakeups: Wakeups,
+    coalescer: Arc<Coalescer>,
+    announcer: Arc<Announcer>,
+}
+
+/// What a client is made of.
+pub(crate) struct ClientParts {
+    pub(crate) store: Store,
+    pub(crate) kinds: HashMap<String, Arc<Kind>>,
+    pub(crate) payload_limit: usize,
+    pub(crate) wakeups: Wakeups,
+}
+
+impl Client {
+    /// A client of a process without workers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`]; [`Error::is_schema`] when no board has migrated the database yet.
+    pub async fn connect(database: Database) -> Result<Self, Error> {
+        Self::connect_with_limit(database, DEFAULT_PAYLOAD_LIMIT).await
+    }
+
+    /// As [`connect`](Self::connect), with another limit for payloads, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); [`Error::is_config`] when the limit is 0 or above
+    /// [`MAX_PAYLOAD_LIMIT`].
+    pub async fn connect_with_limit(
+        database: Database,
+        payload_limit: usize,
+    ) -> Result<Self, Error> {
+        check_payload_limit(payload_limit)?;
+        let store = Store::new(database, Lanes::CLIENT_ONLY)?;
+        store.database().check_schema().await?;
+        let (kinds, wakeups) = (HashMap::new(), Wakeups::default());
+        Ok(Self::from_parts(ClientParts {
+            store,
+            kinds,
+            payload_limit,
+            wakeups,
+        }))
+    }
+
+    pub(crate) fn from_parts(parts: ClientParts) -> Self {
+        let ClientParts {
+            store,
+            kinds,
+            payload_limit,
+            wakeups,
+        } = parts;
+        let coalescer = Arc::new(Coalescer::new(store.clone()));
+        let announcer = Arc::new(Announcer::new(store.clone()));
+        Self(Arc::new(Inner {
+            store,
+            kinds,
+            payload_limit,
+            wakeups,
+            coalescer,
+            announcer,
+        }))
+    }
+
+    /// What marks the notices of this process.
+    pub(crate) fn origin(&self) -> Origin {
+        self.0.announcer.origin()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.0.store).finish()
+    }
+}
+
+/// Checks the limit for payloads.
+pub(crate) fn check_payload_limit(limit: usize) -> Result<(), Error> {
+    if limit == 0 || limit > MAX_PAYLOAD_LIMIT {
+        let text = format!("the payload limit is {limit} bytes; expected 1 to {MAX_PAYLOAD_LIMIT}");
+        return Err(Error::config(text));
+    }
+    Ok(())
+}

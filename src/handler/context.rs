@@ -1,0 +1,328 @@
+//! What a handler knows of its attempt, and what it can do there.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::WorkerState;
+use crate::client::Client;
+use crate::job::{Attempt, JobId, NodeId, Transition};
+use crate::store::{Executor, Settlement};
+use crate::{BoxError, Error};
+
+/// Why a running attempt is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// Somebody asked for the job's cancellation.
+    Requested = 1,
+    /// The node lost the job: it was silent for too long, and others have taken it back.
+    LeaseLost = 2,
+    /// The node shuts down and its grace is over.
+    Shutdown = 3,
+    /// The attempt's time limit has passed.
+    TimeLimit = 4,
+}
+
+/// The line between an attempt and those who may stop it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopSignal {
+    token: CancellationToken,
+    reason: Arc<AtomicU8>,
+}
+
+impl StopSignal {
+    /// Tells the attempt to stop; the first reason stands.
+    pub(crate) fn stop(&self, reason: CancelReason) {
+        let first =
+            self.reason
+                .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok() {
+            self.token.cancel();
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<CancelReason> {
+        match self.reason.load(Ordering::Acquire) {
+            1 => Some(CancelReason::Requested),
+            2 => Some(CancelReason::LeaseLost),
+            3 => Some(CancelReason::Shutdown),
+            4 => Some(CancelReason::TimeLimit),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+/// What an attempt is born with.
+#[derive(Debug)]
+pub(crate) struct ContextParts {
+    pub(crate) id: JobId,
+    pub(crate) attempt: Attempt,
+    pub(crate) failures: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) kind: String,
+    pub(crate) queue: Arc<str>,
+    pub(crate) enqueued_at: DateTime<Utc>,
+    pub(crate) deadline: Instant,
+    pub(crate) node: NodeId,
+    pub(crate) client: Client,
+    pub(crate) signal: StopSignal,
+    pub(crate) span: tracing::Span,
+}
+
+/// Whether the handler has written its completion in a transaction of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum InTransaction {
+    #[default]
+    No,
+    Completed,
+}
+
+/// What a handler knows of its attempt, and what it can do there.
+#[derive(Debug)]
+pub struct Context {
+    parts: ContextParts,
+    state: WorkerState,
+    in_transaction: InTransaction,
+}
+
+impl Context {
+    pub(crate) fn new(parts: ContextParts, state: WorkerState) -> Self {
+        Self {
+            parts,
+            state,
+            in_transaction: InTransaction::No,
+        }
+    }
+
+    /// Ends the attempt's view and gives the worker its state back.
+    pub(crate) fn into_state(self) -> (WorkerState, InTransaction) {
+        (self.state, self.in_transaction)
+    }
+
+    /// The job's id.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.parts.id
+    }
+
+    /// Which execution of the job this is, from 1. Together with the id it makes an idempotency key
+    /// for effects outside the database.
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        self.parts.attempt
+    }
+
+    /// How many attempts failed before this one.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.parts.failures
+    }
+
+    /// Whether a failure of this attempt buries the job.
+    #[must_use]
+    pub fn is_last_attempt(&self) -> bool {
+        self.parts.failures + 1 >= self.parts.max_attempts
+    }
+
+    /// The name under which the job was enqueued.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.parts.kind
+    }
+
+    /// The queue it was claimed from.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.parts.queue
+    }
+
+    /// When the job was enqueued, by the database's clock.
+    #[must_use]
+    pub fn enqueued_at(&self) -> DateTime<Utc> {
+        self.parts.enqueued_at
+    }
+
+    /// When the time limit passes.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.parts.deadline
+    }
+
+    /// How much of the time limit is left.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.parts
+            .deadline
+            .saturating_duration_since(Instant::now())
+    }
+
+    /// The process that runs this attempt.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.parts.node
+    }
+
+    /// The client of this board, to enqueue more.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.parts.client
+    }
+
+    /// The attempt's own span; the handler already runs inside it.
+    #[must_use]
+    pub fn span(&self) -> &tracing::Span {
+        &self.parts.span
+    }
+
+    /// Fires when the attempt should stop: wait for it beside your work. A handler that does not
+    /// stop by itself is dropped at its next await after the queue's `cancel_grace`.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        self.parts.signal.token()
+    }
+
+    /// Why the attempt should stop, once it should.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.parts.signal.reason()
+    }
+
+    /// What the worker keeps across jobs: the value that the queue's `worker_state` factory built.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_config`] when the queue's factory builds something else, or there is none.
+    pub fn state<S: Send + 'static>(&mut self) -> Result<&mut S, Error> {
+        let (queue, found) = (&self.parts.queue, self.state.type_name());
+        let wanted = std::any::type_name::<S>();
+        self.state.get::<S>().ok_or_else(|| {
+            Error::config(format!(
+                "a handler asks for the worker state {wanted}, but queue {queue:?} builds {found}; see \
+                 Queue::worker_state"
+            ))
+        })
+    }
+
+    /// Completes the job on a connection of your own, in the transaction that is open there: its
+    /// effects and its completion commit together, so neither happens without the other.
+    ///
+    /// Return [`Outcome::Done`](crate::Outcome::Done) after the commit. If the transaction rolls
+    /// back, return an error, and the job is retried.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_lease_lost`] when this attempt is not the job's current one any more: roll back.
+    pub async fn complete_in(&mut self, executor: impl Executor) -> Result<(), Error> {
+        let settlement = Settlement {
+            id: self.parts.id,
+            attempt: self.parts.attempt,
+            transition: Transition::Complete { output: None },
+            diagnostics: None,
+        };
+        let store = self.parts.client.store();
+        if !store
+            .settle_on(executor, self.parts.node, &settlement)
+            .await?
+        {
+            return Err(Error::lease_lost(format!(
+                "attempt {} of job {} is not the current one any more; its transaction must roll back",
+                self.parts.attempt, self.parts.id
+            )));
+        }
+        self.in_transaction = InTransaction::Completed;
+        Ok(())
+    }
+
+    /// Runs work that blocks its thread (files, computation, a synchronous library) outside the async
+    /// threads, and waits for its value.
+    ///
+    /// Nobody can stop a blocked thread from outside. When the attempt is cancelled or its time limit
+    /// passes, the handler ends, and `work` should ask [`Blocking::check`] now and then to end too;
+    /// if it does not, its thread goes on until it is done, and its value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// A panic in `work` goes on in the handler, as if it had happened there.
+    ///
+    /// # Errors
+    ///
+    /// Only when the runtime shuts down before `work` began.
+    pub async fn spawn_blocking<T, F>(&self, work: F) -> Result<T, BoxError>
+    where
+        F: FnOnce(&Blocking) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let blocking = Blocking {
+            token: self.parts.signal.token().child_token(),
+            deadline: self.parts.deadline,
+            client: self.parts.client.clone(),
+        };
+        // Dropping this future at a time limit must reach the thread.
+        let _guard = blocking.token.clone().drop_guard();
+        let span = tracing::Span::current();
+        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&blocking))).await {
+            Ok(value) => Ok(value),
+            Err(panicked) if panicked.is_panic() => {
+                std::panic::resume_unwind(panicked.into_panic())
+            }
+            Err(cancelled) => Err(cancelled.into()),
+        }
+    }
+}
+
+/// What blocking work knows of its attempt.
+pub struct Blocking {
+    token: CancellationToken,
+    deadline: Instant,
+    client: Client,
+}
+
+impl Blocking {
+    /// Whether the work should stop: the attempt is cancelled, or its time limit has passed.
+    #[must_use]
+    pub fn should_stop(&self) -> bool {
+        self.token.is_cancelled() || Instant::now() >= self.deadline
+    }
+
+    /// For `?` in a loop: an error as soon as the work should stop.
+    ///
+    /// # Errors
+    ///
+    /// When [`should_stop`](Self::should_stop).
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.should_stop() {
+            Err(Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The client of this board.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl fmt::Debug for Blocking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocking")
+            .field("should_stop", &self.should_stop())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Blocking work was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the attempt was cancelled or its time limit has passed")]
+pub struct Stopped;

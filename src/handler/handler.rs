@@ -1,0 +1,77 @@
+//! What runs the jobs of one kind, whatever form the kind has.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+
+use super::{Context, Job};
+use crate::BoxError;
+use crate::job::{Codec, DecodeError, Defaults, Kind, Outcome, Stored};
+
+/// The end of an attempt as its handler tells it.
+pub(crate) type Performed<'a> = BoxFuture<'a, Result<Outcome, BoxError>>;
+
+type Run =
+    dyn for<'a> Fn(&'a mut Context, Stored<'_>) -> Result<Performed<'a>, DecodeError> + Send + Sync;
+
+/// What runs the jobs of one kind.
+#[derive(Clone)]
+pub struct Handler {
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) run: Arc<Run>,
+    /// Where it was registered, for error messages.
+    pub(crate) place: &'static Location<'static>,
+}
+
+impl Handler {
+    /// The handler of a job type.
+    #[must_use]
+    #[track_caller]
+    pub fn of<J: Job>() -> Self {
+        let defaults = Defaults {
+            queue: J::QUEUE.into(),
+            priority: J::PRIORITY,
+            max_attempts: J::MAX_ATTEMPTS,
+            time_limit: J::TIME_LIMIT,
+            backoff: J::backoff(),
+        };
+        let codec = Arc::new(Codec {
+            version: J::VERSION,
+            upcasters: J::upcasters(),
+        });
+        let kind = Kind::new(J::KIND, J::ALIASES, defaults, Arc::clone(&codec));
+        let place = Location::caller();
+        Self {
+            kind: Arc::new(kind),
+            run: runner(codec, |cx, job: J| Box::pin(job.perform(cx))),
+            place,
+        }
+    }
+
+    /// Lets one attempt take this long, if neither the row nor the kind says otherwise.
+    pub(crate) fn time_limit(&self, of_row: Option<Duration>) -> Duration {
+        of_row.unwrap_or(self.kind.defaults.time_limit)
+    }
+}
+
+/// What decodes a payload and runs it.
+pub(super) fn runner<A, R>(codec: Arc<Codec<A>>, run: R) -> Arc<Run>
+where
+    A: DeserializeOwned + 'static,
+    R: for<'a> Fn(&'a mut Context, A) -> Performed<'a> + Send + Sync + 'static,
+{
+    Arc::new(move |cx, stored| Ok(run(cx, codec.decode(stored)?)))
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler")
+            .field("kind", &self.kind.name)
+            .field("place", &self.place)
+            .finish()
+    }
+}

@@ -1,0 +1,134 @@
+//! A call written down: a kind, its arguments, and what this one enqueue says differently.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Backoff, EncodeError, Fingerprint, encode, fingerprint_of};
+
+/// When a job may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Due {
+    /// At once.
+    #[default]
+    Now,
+    /// After this delay, counted by the database from the enqueue.
+    After(Duration),
+    /// At this time, or at once if it has passed.
+    At(DateTime<Utc>),
+}
+
+/// A call to enqueue: what runs, with which arguments, and what this enqueue says differently
+/// from the defaults of its kind.
+///
+/// Made by [`call!`](crate::call), by [`Job::call`](crate::Job::call), or by [`Call::named`] in a
+/// process that knows only the name.
+#[derive(Clone)]
+#[must_use = "a call does nothing until a client enqueues it"]
+pub struct Call {
+    pub(crate) kind: Cow<'static, str>,
+    pub(crate) version: i32,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) payload: Result<Vec<u8>, EncodeError>,
+    pub(crate) queue: Option<Cow<'static, str>>,
+    pub(crate) priority: Option<i16>,
+    pub(crate) max_attempts: Option<u16>,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) due: Due,
+}
+
+impl Call {
+    /// A call by name, for a process that does not have the code that runs it.
+    ///
+    /// `arguments` is the tuple of a function's arguments or the fields of a job type; its shape
+    /// must be the one that the handler expects, or the job is buried as undecodable.
+    pub fn named<A>(kind: impl Into<Cow<'static, str>>, arguments: &A) -> Self
+    where
+        A: Serialize + DeserializeOwned + 'static,
+    {
+        Self {
+            kind: kind.into(),
+            version: 1,
+            fingerprint: fingerprint_of::<A>(),
+            payload: encode(arguments),
+            queue: None,
+            priority: None,
+            max_attempts: None,
+            time_limit: None,
+            backoff: None,
+            due: Due::Now,
+        }
+    }
+
+    /// Says which version of the kind's arguments this is (default 1).
+    pub fn version(mut self, version: i32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Puts the job into this queue instead of its kind's.
+    pub fn queue(mut self, queue: impl Into<Cow<'static, str>>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Gives the job this priority; lower numbers run first (default 0, or its kind's).
+    pub fn priority(mut self, priority: i16) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Lets this many attempts fail before the job is buried, 1 to
+    /// [`MAX_MAX_ATTEMPTS`](super::MAX_MAX_ATTEMPTS).
+    pub fn max_attempts(mut self, max_attempts: u16) -> Self {
+        self.max_attempts = Some(max_attempts);
+        self
+    }
+
+    /// Lets one attempt take this long; kept in milliseconds, at least one.
+    pub fn time_limit(mut self, time_limit: Duration) -> Self {
+        self.time_limit = Some(time_limit);
+        self
+    }
+
+    /// Waits like this after a failure.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = Some(backoff);
+        self
+    }
+
+    /// Starts the job no earlier than after this delay, counted by the database's clock.
+    pub fn run_in(mut self, delay: Duration) -> Self {
+        self.due = Due::After(delay);
+        self
+    }
+
+    /// Starts the job no earlier than at this time, by the database's clock.
+    pub fn run_at(mut self, at: DateTime<Utc>) -> Self {
+        self.due = Due::At(at);
+        self
+    }
+
+    /// The name of what runs.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+}
+
+impl fmt::Debug for Call {
+    // Arguments may hold secrets, so they stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.payload.as_ref().map(Vec::len);
+        f.debug_struct("Call")
+            .field("kind", &self.kind)
+            .field("queue", &self.queue)
+            .field("payload_bytes", &bytes)
+            .field("due", &self.due)
+            .finish_non_exhaustive()
+    }
+}

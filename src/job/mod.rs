@@ -1,0 +1,38 @@
+//! What a job is: its identity, its call, its payload, its states, and what becomes of an attempt.
+//!
+//! Pure values and pure functions: no I/O, no clock, no actors, no SQL. Instants and randomness
+//! arrive as arguments, so every decision made here is tested by exact equality.
+
+mod backoff;
+mod call;
+mod defaults;
+mod failure;
+mod fingerprint;
+mod id;
+mod kind;
+mod name;
+mod outcome;
+mod payload;
+mod state;
+mod text;
+mod transition;
+
+pub use backoff::Backoff;
+pub use call::{Call, Due};
+pub use defaults::{
+    DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT, Defaults,
+    MAX_MAX_ATTEMPTS,
+};
+pub use failure::{Failure, FailureKind};
+pub use fingerprint::{Fingerprint, Traced, describe, fingerprint_of, trace};
+pub use id::{Attempt, JobId, NodeId};
+pub use kind::{InvalidKind, Kind};
+pub use name::{InvalidName, MAX_KIND_BYTES, MAX_QUEUE_BYTES, NameOf, check_name};
+pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
+pub use payload::{
+    Codec, DEFAULT_PAYLOAD_LIMIT, DecodeError, EncodeError, MAX_PAYLOAD_LIMIT, Stored, Upcaster,
+    encode,
+};
+pub use state::{BuryReason, JobState};
+pub use text::{MAX_TEXT_BYTES, bounded_text};
+pub use transition::{Budget, Ending, Transition, transition};

@@ -1,0 +1,84 @@
+//! The states of a job, and why a dead one died.
+//!
+//! The names follow Oban's; the seventh, *dead*, is the dead-letter queue.
+
+use std::fmt;
+
+macro_rules! named {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word that stands in the database.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The value that this word stands for.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == word)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+named! {
+    /// Where a job stands.
+    JobState {
+        /// Waits for its time, which was given at the enqueue or by a snooze.
+        Scheduled => "scheduled",
+        /// Waits for a worker that asks.
+        Available => "available",
+        /// Held by a node that runs it or is about to.
+        Executing => "executing",
+        /// Failed, and waits for its next attempt.
+        Retryable => "retryable",
+        /// Ended well; kept in the history.
+        Completed => "completed",
+        /// Ended by a cancellation; kept in the history.
+        Cancelled => "cancelled",
+        /// Given up; kept whole among the dead letters until a person or the API requeues it.
+        Dead => "dead",
+    }
+}
+
+named! {
+    /// Why a job was buried among the dead letters.
+    BuryReason {
+        /// Its attempts are used up.
+        Exhausted => "exhausted",
+        /// Its handler said that no attempt can succeed.
+        Discarded => "discarded",
+        /// Its arguments could not be decoded by a handler that knows its kind.
+        Undecodable => "undecodable",
+        /// Too many processes died while they ran it.
+        Quarantined => "quarantined",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_found_by_its_word() {
+        for state in JobState::ALL {
+            assert_eq!(JobState::from_word(state.as_str()), Some(*state));
+        }
+        assert_eq!(JobState::from_word("running"), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! The lower bound that a fetcher gives to its claims: a hint that spares the walk over the dead
+//! index entries of jobs claimed before.
+//!
+//! Without it one old snapshot anywhere in the database (a report, a dump) makes every claim re-read
+//! all that was claimed since. With it, a job below the bound would be passed over: one that
+//! committed late, returned, or is more urgent. So the bound is dropped whenever a claim comes back
+//! short, when something more urgent is announced, and every second.
+
+use std::time::{Duration, Instant};
+
+use crate::store::ClaimBound;
+
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct ClaimHint {
+    bound: ClaimBound,
+    since: Instant,
+}
+
+impl ClaimHint {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            bound: ClaimBound::NONE,
+            since: now,
+        }
+    }
+
+    /// The bound for a claim now.
+    pub(super) fn above(&mut self, now: Instant) -> ClaimBound {
+        if now.duration_since(self.since) >= KEPT_FOR {
+            self.drop_bound(now);
+        }
+        self.bound
+    }
+
+    /// Learns from a claim: its last job, and whether it got all it wanted.
+    pub(super) fn claimed(&mut self, last: Option<ClaimBound>, is_full: bool, now: Instant) {
+        match last {
+            Some(last) if is_full => self.bound = last,
+            _ => self.drop_bound(now),
+        }
+    }
+
+    /// Learns that a job of this priority has come.
+    pub(super) fn announced(&mut self, priority: i16, now: Instant) {
+        if priority < self.bound.priority {
+            self.drop_bound(now);
+        }
+    }
+
+    fn drop_bound(&mut self, now: Instant) {
+        self.bound = ClaimBound::NONE;
+        self.since = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAST: ClaimBound = ClaimBound {
+        priority: 0,
+        id: 100,
+    };
+
+    fn after_a_full_claim(now: Instant) -> ClaimHint {
+        let mut hint = ClaimHint::new(now);
+        hint.claimed(Some(LAST), true, now);
+        hint
+    }
+
+    #[test]
+    fn a_full_claim_raises_the_bound_for_a_second() {
+        let now = Instant::now();
+        let mut hint = after_a_full_claim(now);
+        assert_eq!(hint.above(now + KEPT_FOR / 2), LAST);
+        assert_eq!(hint.above(now + KEPT_FOR), ClaimBound::NONE);
+    }
+
+    #[test]
+    fn a_short_claim_drops_the_bound() {
+        let now = Instant::now();
+        let mut hint = after_a_full_claim(now);
+        hint.claimed(Some(LAST), false, now);
+        assert_eq!(hint.above(now), ClaimBound::NONE);
+    }
+
+    #[test]
+    fn only_something_more_urgent_drops_the_bound() {
+        let now = Instant::now();
+        let mut hint = after_a_full_claim(now);
+        hint.announced(0, now);
+        assert_eq!(hint.above(now), LAST);
+        hint.announced(-1, now);
+        assert_eq!(hint.above(now), ClaimBound::NONE);
+    }
+}

@@ -1,0 +1,156 @@
+//! What a queue is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::handler::StateFactory;
+use crate::job::{NameOf, check_name};
+use crate::{BoxError, Error};
+
+/// How many workers a queue has unless configured.
+pub const DEFAULT_WORKERS: u32 = 10;
+/// How many jobs a worker asks for at a time unless configured.
+pub const DEFAULT_MAX_DEMAND: u32 = 1;
+/// How many jobs a fetcher may claim beyond what is asked for unless configured.
+pub const DEFAULT_LOOK_AHEAD: u32 = 1_000;
+/// How often a queue looks for jobs that nobody announced, unless configured.
+pub const DEFAULT_POLL_EVERY: Duration = Duration::from_secs(1);
+/// How long a cancelled handler may take to stop by itself unless configured.
+pub const DEFAULT_CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// The most workers of one queue in one process.
+const MAX_WORKERS: u32 = 100_000;
+/// The most jobs that a worker may ask for at a time, and that may be claimed ahead.
+const MAX_STEP: u32 = 10_000;
+
+/// A queue that this node serves.
+///
+/// # Examples
+///
+/// ```
+/// use callboard::Queue;
+///
+/// let mail = Queue::new("mail").workers(5);
+/// let analytics = Queue::new("analytics").workers(3).max_demand(100);
+/// let model = Queue::new("ml").workers(1).worker_state(|| async {
+///     // Whatever takes long to load; rebuilt only after a crash.
+///     Ok::<_, std::io::Error>(vec![0.5_f32; 1024])
+/// });
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Queue {
+    pub(crate) name: Arc<str>,
+    pub(crate) workers: u32,
+    pub(crate) max_demand: u32,
+    pub(crate) look_ahead: u32,
+    pub(crate) poll_every: Duration,
+    pub(crate) cancel_grace: Duration,
+    pub(crate) state: StateFactory,
+}
+
+impl Queue {
+    /// A queue of this name: at most 100 bytes, no white space.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into().into(),
+            workers: DEFAULT_WORKERS,
+            max_demand: DEFAULT_MAX_DEMAND,
+            look_ahead: DEFAULT_LOOK_AHEAD,
+            poll_every: DEFAULT_POLL_EVERY,
+            cancel_grace: DEFAULT_CANCEL_GRACE,
+            state: StateFactory::nothing(),
+        }
+    }
+
+    /// Runs at most this many jobs at once on this node (default [`DEFAULT_WORKERS`], 1 to 100,000).
+    /// A worker is an actor of a few kilobytes; too few leave jobs waiting, too many overwhelm what
+    /// the jobs use.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Lets a worker ask for this many jobs at a time (default [`DEFAULT_MAX_DEMAND`], 1 to 10,000).
+    ///
+    /// A worker still runs one job after the other; what it has asked for waits in its hands. Larger
+    /// steps save messages for jobs of microseconds; with slow jobs they make jobs wait behind a slow
+    /// one while other workers are idle.
+    pub fn max_demand(mut self, max_demand: u32) -> Self {
+        self.max_demand = max_demand;
+        self
+    }
+
+    /// Lets the fetcher claim up to this many jobs beyond what is asked for (default
+    /// [`DEFAULT_LOOK_AHEAD`], at most 10,000; 0: never).
+    ///
+    /// It only does so for jobs so quick that workers would wait for the round trip of a claim, and
+    /// returns what is not asked for after all.
+    pub fn look_ahead(mut self, look_ahead: u32) -> Self {
+        self.look_ahead = look_ahead;
+        self
+    }
+
+    /// Looks for jobs that nobody announced this often (default [`DEFAULT_POLL_EVERY`], at least
+    /// 10 ms). Announced jobs start at once, so this bounds the delay only when notifications are
+    /// lost; shorter costs the database a query each time.
+    pub fn poll_every(mut self, poll_every: Duration) -> Self {
+        self.poll_every = poll_every;
+        self
+    }
+
+    /// Lets a cancelled handler take this long to stop by itself before its future is dropped
+    /// (default [`DEFAULT_CANCEL_GRACE`]).
+    pub fn cancel_grace(mut self, cancel_grace: Duration) -> Self {
+        self.cancel_grace = cancel_grace;
+        self
+    }
+
+    /// Gives each worker a state of its own, which its jobs find in
+    /// [`Context::state`](crate::Context::state).
+    ///
+    /// Built when a worker starts and again after it crashed, never between jobs. If it cannot be
+    /// built, the worker tries again with growing pauses, and the board's health says why.
+    pub fn worker_state<F, Fut, S, E>(mut self, build: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, E>> + Send + 'static,
+        S: Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.state = StateFactory::new(build);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let name = &self.name;
+        check_name(NameOf::Queue, name)
+            .map_err(|why| Error::config("cannot start a queue").because(why))?;
+        let refuse = |option: &str, value: String, expected: &str| {
+            Err(Error::config(format!(
+                "Queue::{option} of {name:?} is {value}; expected {expected}"
+            )))
+        };
+        if self.workers == 0 || self.workers > MAX_WORKERS {
+            return refuse(
+                "workers",
+                self.workers.to_string(),
+                "1 to 100000; to serve no jobs, leave the queue out",
+            );
+        }
+        if self.max_demand == 0 || self.max_demand > MAX_STEP {
+            return refuse("max_demand", self.max_demand.to_string(), "1 to 10000");
+        }
+        if self.look_ahead > MAX_STEP {
+            return refuse("look_ahead", self.look_ahead.to_string(), "0 to 10000");
+        }
+        if self.poll_every < Duration::from_millis(10) {
+            return refuse(
+                "poll_every",
+                format!("{:?}", self.poll_every),
+                "at least 10ms",
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Custody of one attempt: an owned value, and whoever holds it owes the board an answer.
+//!
+//! `Drop` gives it. A lease that is dropped before its handler began is released: free, at once, no
+//! failure charged. One that is dropped after its handler began is a crashed attempt. So a killed
+//! worker, a mailbox thrown away or a fetcher that dies with jobs in hand can lose no job.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Answer, Office};
+use crate::handler::{Handler, StopSignal};
+use crate::job::{
+    Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
+};
+use crate::store::{ClaimedJob, Settlement};
+
+/// Custody of one attempt.
+pub(crate) struct Lease {
+    job: ClaimedJob,
+    signal: StopSignal,
+    queue: Arc<str>,
+    office: Arc<Office>,
+    /// Kept while a suspect runs.
+    alone: Option<OwnedSemaphorePermit>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Waiting { since: Instant },
+    Begun { at: Instant, worker: Arc<str> },
+    Answered,
+}
+
+impl Lease {
+    /// Takes claimed jobs into custody. `alone` goes to the suspect among them.
+    pub(crate) fn take(
+        jobs: Vec<ClaimedJob>,
+        queue: &Arc<str>,
+        office: &Arc<Office>,
+        mut alone: Option<OwnedSemaphorePermit>,
+    ) -> Vec<Self> {
+        let since = Instant::now();
+        let admitted = office.custody.admit(jobs, queue);
+        let lease = |(job, signal): (ClaimedJob, StopSignal)| Self {
+            alone: if job.deaths > 0 { alone.take() } else { None },
+            job,
+            signal,
+            queue: Arc::clone(queue),
+            office: Arc::clone(office),
+            phase: Phase::Waiting { since },
+        };
+        admitted.into_iter().map(lease).collect()
+    }
+
+    pub(crate) fn job(&self) -> &ClaimedJob {
+        &self.job
+    }
+
+    pub(crate) fn signal(&self) -> &StopSignal {
+        &self.signal
+    }
+
+    /// How long it has been waiting for its handler to begin.
+    pub(crate) fn waited(&self) -> Duration {
+        match self.phase {
+            Phase::Waiting { since } => since.elapsed(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The handler begins: from here on the attempt counts.
+    pub(crate) fn begin(&mut self, worker: &Arc<str>) {
+        self.phase = Phase::Begun {
+            at: Instant::now(),
+            worker: Arc::clone(worker),
+        };
+    }
+
+    /// Answers the board.
+    pub(crate) fn answer(self, ending: Ending) {
+        self.settle(ending, false);
+    }
+
+    /// Answers the board, where the handler has completed the job in its own transaction.
+    pub(crate) fn answer_written(self, ending: Ending) {
+        self.settle(ending, true);
+    }
+
+    fn settle(mut self, ending: Ending, is_written: bool) {
+        self.push(ending, is_written);
+    }
+
+    /// How many failures the job may have, and how it waits.
+    pub(crate) fn budget(&self, handler: Option<&Handler>) -> Budget {
+        let defaults = handler.map(|handler| &handler.kind.defaults);
+        let of_kind = defaults.map_or(DEFAULT_MAX_ATTEMPTS, |defaults| defaults.max_attempts);
+        Budget {
+            failures: self.job.failures,
+            max_attempts: u32::from(self.job.max_attempts.unwrap_or(of_kind)),
+            backoff: self
+                .job
+                .backoff
+                .or(defaults.map(|d| d.backoff))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn push(&mut self, ending: Ending, is_written: bool) {
+        let budget = self.budget(self.office.registry.handler(&self.job.kind));
+        let transition = transition(ending, &budget, fastrand::f64());
+        let is_buried = matches!(transition, Transition::Bury { .. });
+        let diagnostics = is_buried.then(|| self.diagnostics());
+        self.phase = Phase::Answered;
+        let was_suspect = self.alone.take().is_some();
+        self.office.outbox.push(Answer {
+            settlement: Settlement {
+                id: self.job.id,
+                attempt: self.job.attempt,
+                transition,
+                diagnostics,
+            },
+            queue: Arc::clone(&self.queue),
+            priority: self.job.priority,
+            is_written,
+        });
+        if was_suspect {
+            self.office.wakeups.wake_queues();
+        }
+    }
+
+    /// How things stand when a job is given up.
+    fn diagnostics(&self) -> serde_json::Value {
+        let (worker, ran) = match &self.phase {
+            Phase::Begun { at, worker } => (Some(&**worker), Some(at.elapsed())),
+            _ => (None, None),
+        };
+        json!({
+            "node": self.office.node.to_string(),
+            "node_name": self.office.node_name,
+            "worker": worker,
+            "ran_ms": ran.map(|ran| ran.as_millis() as u64),
+            "waited_ms": (chrono::Utc::now() - self.job.enqueued_at).num_milliseconds(),
+            "node_holds": self.office.custody.count(),
+            "load_average": load_average(),
+        })
+    }
+}
+
+/// The system's load over the last minute, where the system tells.
+fn load_average() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let crashed = |kind, text: &str| Failure::new(kind, text);
+        let ending = match &self.phase {
+            Phase::Answered => return,
+            Phase::Waiting { .. } => Ending::Released,
+            Phase::Begun { .. } if self.office.custody.is_interrupting() => {
+                Ending::Interrupted(crashed(
+                    FailureKind::Interrupted,
+                    "the node shut down before the handler was done",
+                ))
+            }
+            Phase::Begun { .. } => Ending::Failed(crashed(
+                FailureKind::Crashed,
+                "the worker was killed while the handler ran",
+            )),
+        };
+        self.push(ending, false);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("id", &self.job.id)
+            .field("attempt", &self.job.attempt)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! How many jobs a fetcher claims beyond what is asked for: as many as the workers will finish while
+//! one claim is in flight.
+//!
+//! By Little's law that is the rate at which they finish (workers / time per job) times the time of a
+//! claim. Slow jobs give zero, so nothing is claimed that nobody is about to ask for; quick jobs give
+//! enough that no worker waits for a round trip.
+
+use std::time::Duration;
+
+/// The weight of the newest measurement in the running means.
+const WEIGHT: f64 = 0.1;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LookAhead {
+    max: u32,
+    seconds_per_job: Option<f64>,
+    seconds_per_claim: Option<f64>,
+}
+
+impl LookAhead {
+    /// Looks ahead at most `max` jobs; 0: never.
+    pub(super) fn new(max: u32) -> Self {
+        Self {
+            max,
+            seconds_per_job: None,
+            seconds_per_claim: None,
+        }
+    }
+
+    /// A worker took this long for a job, from its delivery to the next ask.
+    pub(super) fn job_took(&mut self, time: Duration) {
+        self.seconds_per_job = Some(mean(self.seconds_per_job, time));
+    }
+
+    /// A claim took this long.
+    pub(super) fn claim_took(&mut self, time: Duration) {
+        self.seconds_per_claim = Some(mean(self.seconds_per_claim, time));
+    }
+
+    /// How many jobs to claim beyond the demand of this many workers.
+    pub(super) fn size(&self, workers: usize) -> u32 {
+        let (Some(job), Some(claim)) = (self.seconds_per_job, self.seconds_per_claim) else {
+            return 0;
+        };
+        let finished_meanwhile = workers as f64 * claim / job.max(1e-7);
+        // Saturates, and rounds down: half a job is not worth a claim.
+        (finished_meanwhile as u32).min(self.max)
+    }
+}
+
+fn mean(earlier: Option<f64>, newest: Duration) -> f64 {
+    let newest = newest.as_secs_f64();
+    earlier.map_or(newest, |earlier| earlier + WEIGHT * (newest - earlier))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look_ahead(job: Duration, claim: Duration) -> LookAhead {
+        let mut look_ahead = LookAhead::new(1_000);
+        look_ahead.job_took(job);
+        look_ahead.claim_took(claim);
+        look_ahead
+    }
+
+    #[test]
+    fn slow_jobs_are_never_claimed_ahead() {
+        let slow = look_ahead(Duration::from_secs(1), Duration::from_millis(1));
+        assert_eq!(slow.size(100), 0);
+        assert_eq!(LookAhead::new(1_000).size(100), 0);
+    }
+
+    #[test]
+    fn quick_jobs_are_claimed_ahead_up_to_the_limit() {
+        let quick = look_ahead(Duration::from_micros(100), Duration::from_millis(1));
+        assert_eq!(quick.size(10), 100);
+        let instant = look_ahead(Duration::ZERO, Duration::from_millis(1));
+        assert_eq!(instant.size(10), 1_000);
+    }
+
+    #[test]
+    fn jobs_that_become_slow_end_it() {
+        let mut look_ahead = look_ahead(Duration::from_micros(100), Duration::from_millis(1));
+        for _ in 0..20 {
+            look_ahead.job_took(Duration::from_millis(500));
+        }
+        assert_eq!(look_ahead.size(10), 0);
+    }
+}

@@ -1,0 +1,30 @@
+//! One queue: its fetcher (a producer of leases), its workers (consumers), and the custody of what
+//! they hold.
+
+mod claim_hint;
+mod config;
+mod custody;
+mod executor;
+mod fetcher;
+mod lease;
+mod look_ahead;
+mod office;
+mod outbox;
+mod panics;
+mod patience;
+mod tree;
+mod vitals;
+mod worker;
+
+pub use config::{
+    DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
+    DEFAULT_WORKERS, Queue,
+};
+pub(crate) use custody::Custody;
+pub(crate) use office::{Counters, Office};
+pub(crate) use outbox::{Answer, Outbox, Unwritten};
+pub(crate) use panics::install_hook;
+pub(crate) use patience::Patience;
+pub(crate) use tree::queue_child;
+pub use vitals::Condition;
+pub(crate) use vitals::Vitals;

@@ -1,0 +1,68 @@
+//! What every part of a board shares: the store, the handlers, the outbox, the custody, the counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::{Custody, Outbox, Vitals};
+use crate::client::{Client, Wakeups};
+use crate::handler::Registry;
+use crate::job::NodeId;
+use crate::store::Store;
+
+/// What every part of a board shares.
+#[derive(Debug)]
+pub(crate) struct Office {
+    pub(crate) node: NodeId,
+    /// Host and process id, for people.
+    pub(crate) node_name: String,
+    pub(crate) store: Store,
+    pub(crate) client: Client,
+    pub(crate) registry: Registry,
+    pub(crate) wakeups: Wakeups,
+    pub(crate) outbox: Outbox,
+    pub(crate) custody: Custody,
+    pub(crate) vitals: Vitals,
+    pub(crate) counters: Counters,
+    /// One suspect at a time: a job under which a process died runs alone among its like, so that the
+    /// next death tells which one is to blame.
+    pub(crate) suspects: Arc<Semaphore>,
+    pub(crate) lease: Duration,
+    pub(crate) is_closing: AtomicBool,
+}
+
+impl Office {
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// No fetcher claims from here on.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+        self.wakeups.wake_queues();
+    }
+}
+
+/// Counts since the start, for people.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) claimed: AtomicU64,
+    pub(crate) completed: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) snoozed: AtomicU64,
+    pub(crate) cancelled: AtomicU64,
+    pub(crate) buried: AtomicU64,
+    pub(crate) released: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) rescued: AtomicU64,
+    /// Answers of stale leases, which the fence refused.
+    pub(crate) refused: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, n: usize) {
+        counter.fetch_add(n as u64, Ordering::Relaxed);
+    }
+}

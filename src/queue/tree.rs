@@ -1,0 +1,101 @@
+//! A queue's part of the supervision tree: a supervisor over the fetcher and the workers.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell};
+
+use super::executor::JobPanicked;
+use super::fetcher::{Fetcher, FetcherArgs};
+use super::lease::Lease;
+use super::worker::{Worker, WorkerArgs};
+use super::{Office, Queue};
+use crate::stage::ProducerAddress;
+use crate::supervision::{Backoff, ChildSpec, Exit, Intensity, Shutdown, Strategy, SupervisorSpec};
+
+/// A queue as a child of the board's queues.
+pub(crate) fn queue_child(queue: &Queue, office: &Arc<Office>) -> ChildSpec {
+    let address = Arc::new(ProducerAddress::new());
+    let workers = workers(queue, office, &address);
+    let supervisor = SupervisorSpec::new(Strategy::OneForOne)
+        // Its own crashes are few; a melt-down of the workers counts once.
+        .intensity(Intensity {
+            max_restarts: 5,
+            within: Duration::from_secs(30),
+        })
+        .child(fetcher(queue, office, &address))
+        .child(ChildSpec::supervisor("workers", workers).backoff(returning()));
+    ChildSpec::supervisor(&*queue.name, supervisor)
+        .role("queue")
+        .backoff(returning())
+}
+
+/// How a part that melted down returns.
+fn returning() -> Backoff {
+    Backoff::exponential(Duration::from_millis(50), Duration::from_secs(30))
+}
+
+fn fetcher(
+    queue: &Queue,
+    office: &Arc<Office>,
+    address: &Arc<ProducerAddress<Lease>>,
+) -> ChildSpec {
+    let args = FetcherArgs {
+        office: Arc::clone(office),
+        queue: queue.clone(),
+        address: Arc::clone(address),
+        is_in_doubt: Arc::new(AtomicBool::new(false)),
+    };
+    ChildSpec::new("fetcher", move |supervisor: ActorCell| {
+        let args = args.clone();
+        async move {
+            let (fetcher, _) = Actor::spawn_linked(None, Fetcher, args, supervisor).await?;
+            Ok(fetcher.get_cell())
+        }
+    })
+    .role("fetcher")
+}
+
+fn workers(
+    queue: &Queue,
+    office: &Arc<Office>,
+    address: &Arc<ProducerAddress<Lease>>,
+) -> SupervisorSpec {
+    let intensity = Intensity {
+        max_restarts: queue.workers.saturating_mul(5).saturating_add(5),
+        within: Duration::from_secs(30),
+    };
+    let supervisor = SupervisorSpec::new(Strategy::OneForOne).intensity(intensity);
+    (1..=queue.workers).fold(supervisor, |supervisor, number| {
+        let name: Arc<str> = format!("worker-{number}").into();
+        let args = WorkerArgs {
+            office: Arc::clone(office),
+            queue: queue.clone(),
+            address: Arc::clone(address),
+            name,
+        };
+        supervisor.child(worker(args))
+    })
+}
+
+fn worker(args: WorkerArgs) -> ChildSpec {
+    ChildSpec::new(&*args.name.clone(), move |supervisor: ActorCell| {
+        let args = args.clone();
+        async move {
+            let (worker, _) = Actor::spawn_linked(None, Worker, args, supervisor).await?;
+            Ok(worker.get_cell())
+        }
+    })
+    .role("worker")
+    // Before a board stops, its gate lets handlers finish and cuts off those that do not. A worker that
+    // is still busy then, or whose queue melts down, is not waited for; its lease answers.
+    .shutdown(Shutdown::BrutalKill)
+    .backoff(returning().reset_after(Duration::from_secs(10)))
+    // A panic is the job's failure and not the worker's.
+    .uncounted(has_panicked)
+}
+
+fn has_panicked(exit: &Exit) -> bool {
+    exit.error().is_some_and(|error| error.is::<JobPanicked>())
+}

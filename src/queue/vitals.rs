@@ -1,0 +1,87 @@
+//! How the parts of a board are: working, or degraded and why.
+//!
+//! Each entry is written by its owner alone and read by people, so it is shared state and not a
+//! message: an actor that is in trouble must not be asked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// How a part of the board is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// It does its work.
+    Working,
+    /// It cannot at present, and tries again by itself.
+    Degraded {
+        /// What failed last.
+        reason: String,
+        /// Since when.
+        since: Instant,
+    },
+    /// It crashed more often than its supervisor allows, and is restarted after a pause.
+    Failed {
+        /// Its last exit.
+        reason: String,
+    },
+}
+
+impl Condition {
+    /// Whether it does its work.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        matches!(self, Self::Working)
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Working => f.write_str("working"),
+            Self::Degraded { reason, since } => {
+                write!(f, "degraded for {:.1?}: {reason}", since.elapsed())
+            }
+            Self::Failed { reason } => write!(f, "failed: {reason}"),
+        }
+    }
+}
+
+/// The conditions of all parts, by role.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Vitals(Arc<Mutex<BTreeMap<String, Condition>>>);
+
+impl Vitals {
+    /// Says that a part works.
+    pub(crate) fn working(&self, role: &str) {
+        let earlier = self.lock().insert(role.to_owned(), Condition::Working);
+        if let Some(Condition::Degraded { since, .. }) = earlier {
+            tracing::info!(role, after = ?since.elapsed(), "works again");
+        }
+    }
+
+    /// Says that a part cannot do its work at present.
+    pub(crate) fn degraded(&self, role: &str, reason: &(impl fmt::Display + ?Sized)) {
+        let reason = reason.to_string();
+        let mut vitals = self.lock();
+        let since = match vitals.get(role) {
+            Some(Condition::Degraded { since, .. }) => *since,
+            _ => {
+                tracing::warn!(role, reason, "degraded; tries again by itself");
+                Instant::now()
+            }
+        };
+        vitals.insert(role.to_owned(), Condition::Degraded { reason, since });
+    }
+
+    /// Every part that has said something.
+    pub(crate) fn all(&self) -> BTreeMap<String, Condition> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Condition>> {
+        // Nothing panics while it holds the lock, so a poisoned one guards a whole map.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

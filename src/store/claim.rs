@@ -1,0 +1,161 @@
+//! `claim`: available jobs become a node's own. `reclaim`: those whose claim's answer was lost.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+};
+
+use super::Store;
+use super::statement::typed;
+use crate::Error;
+use crate::job::{Attempt, Backoff, Fingerprint, JobId, NodeId, Stored};
+
+/// A lower bound of what is worth looking at, in claim order. A hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClaimBound {
+    pub(crate) priority: i16,
+    pub(crate) id: i64,
+}
+
+impl ClaimBound {
+    /// Below every job.
+    pub(crate) const NONE: Self = Self {
+        priority: i16::MIN,
+        id: i64::MIN,
+    };
+}
+
+/// What a fetcher wants.
+#[derive(Debug)]
+pub(crate) struct ClaimRequest {
+    pub(crate) node: NodeId,
+    pub(crate) queue: String,
+    /// The kinds that this node can run.
+    pub(crate) kinds: std::sync::Arc<[String]>,
+    pub(crate) above: ClaimBound,
+    pub(crate) limit: u32,
+    /// How many suspects: jobs under which a process died.
+    pub(crate) suspects: u32,
+}
+
+/// A job that was claimed, as it lies in its row.
+#[derive(Debug)]
+pub(crate) struct ClaimedJob {
+    pub(crate) id: JobId,
+    pub(crate) attempt: Attempt,
+    pub(crate) kind: String,
+    pub(crate) priority: i16,
+    pub(crate) failures: u32,
+    pub(crate) deaths: u32,
+    pub(crate) max_attempts: Option<u16>,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) enqueued_at: DateTime<Utc>,
+    pub(crate) version: i32,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl ClaimedJob {
+    pub(crate) fn bound(&self) -> ClaimBound {
+        ClaimBound {
+            priority: self.priority,
+            id: self.id.as_i64(),
+        }
+    }
+
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        Stored {
+            version: self.version,
+            fingerprint: self.fingerprint,
+            bytes: &self.payload,
+        }
+    }
+}
+
+type RowSql = (
+    (BigInt, Integer, Text, SmallInt, Integer, Integer),
+    (Nullable<SmallInt>, Nullable<BigInt>, Nullable<Jsonb>),
+    (Timestamptz, Integer, BigInt, Binary),
+);
+type Row = (
+    (i64, i32, String, i16, i32, i32),
+    (Option<i16>, Option<i64>, Option<serde_json::Value>),
+    (DateTime<Utc>, i32, i64, Vec<u8>),
+);
+
+impl Store {
+    /// Claims for the demand of a queue, in claim order.
+    pub(crate) async fn claim(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, Error> {
+        let mut session = self.0.claim.session().await?;
+        let rows = session
+            .fetch::<RowSql, Row>(
+                "claim",
+                &self.sql().claim,
+                &[
+                    &typed::<BigInt, _>(&request.node.as_i64()),
+                    &typed::<Text, _>(&request.queue),
+                    &typed::<Array<Text>, _>(&*request.kinds),
+                    &typed::<SmallInt, _>(&request.above.priority),
+                    &typed::<BigInt, _>(&request.above.id),
+                    &typed::<BigInt, _>(&i64::from(request.limit)),
+                    &typed::<BigInt, _>(&i64::from(request.suspects)),
+                ],
+            )
+            .await?;
+        Ok(in_claim_order(rows))
+    }
+
+    /// Finds the jobs of a queue that are this node's by their row but not in its hands.
+    pub(crate) async fn reclaim(
+        &self,
+        node: NodeId,
+        queue: &str,
+        held: &[i64],
+    ) -> Result<Vec<ClaimedJob>, Error> {
+        let mut session = self.upkeep().await?;
+        let rows = session
+            .fetch::<RowSql, Row>(
+                "reclaim",
+                &self.sql().reclaim,
+                &[
+                    &typed::<BigInt, _>(&node.as_i64()),
+                    &typed::<Text, _>(queue),
+                    &typed::<Array<BigInt>, _>(held),
+                ],
+            )
+            .await?;
+        Ok(in_claim_order(rows))
+    }
+}
+
+/// `RETURNING` promises no order.
+fn in_claim_order(rows: Vec<Row>) -> Vec<ClaimedJob> {
+    let mut jobs: Vec<ClaimedJob> = rows.into_iter().map(claimed).collect();
+    jobs.sort_unstable_by_key(ClaimedJob::bound);
+    jobs
+}
+
+fn claimed((identity, limits, call): Row) -> ClaimedJob {
+    let (id, attempt, kind, priority, failures, deaths) = identity;
+    let (max_attempts, time_limit_ms, backoff) = limits;
+    let (enqueued_at, version, fingerprint, payload) = call;
+    ClaimedJob {
+        id: JobId::from_i64(id),
+        attempt: Attempt::from_i32(attempt),
+        kind,
+        priority,
+        failures: failures.unsigned_abs(),
+        deaths: deaths.unsigned_abs(),
+        max_attempts: max_attempts.map(i16::unsigned_abs),
+        time_limit: time_limit_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+        // A backoff that a newer build wrote and this one cannot read: the kind's own serves.
+        backoff: backoff.and_then(|json| serde_json::from_value(json).ok()),
+        enqueued_at,
+        version,
+        fingerprint: Fingerprint::from_i64(fingerprint),
+        payload,
+    }
+}

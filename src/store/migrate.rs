@@ -1,0 +1,193 @@
+//! Migrations: run in the board's own schema, under an advisory lock, by any number of processes
+//! at once.
+//!
+//! The bookkeeping is diesel's own table, but in the board's schema, so diesel's command line can
+//! take over and the application's migrations are never touched.
+
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+
+use super::Database;
+use super::pool::{Lane, connect, failed};
+use super::statement::{Bind, Statement, typed};
+use crate::Error;
+
+/// A migration, compiled in.
+struct Migration {
+    /// What diesel makes of the folder's name: its digits up to the underscore.
+    version: &'static str,
+    up: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: "20261124000001",
+    up: include_str!("../../migrations/2026-11-24-000001_board/up.sql"),
+}];
+
+/// How a database stands to this build.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    UpToDate,
+    Missing(Vec<&'static str>),
+    Newer(String),
+}
+
+fn standing(found: &[String]) -> Standing {
+    let known = |version: &&String| MIGRATIONS.iter().all(|m| m.version != version.as_str());
+    if let Some(newer) = found.iter().filter(known).max() {
+        return Standing::Newer(newer.clone());
+    }
+    let missing = MIGRATIONS
+        .iter()
+        .map(|m| m.version)
+        .filter(|v| !found.iter().any(|f| f == v));
+    match missing.collect::<Vec<_>>() {
+        none if none.is_empty() => Standing::UpToDate,
+        some => Standing::Missing(some),
+    }
+}
+
+impl Database {
+    /// Brings the board's schema to this build's version; creates it if need be. Any number of
+    /// processes may do this at once; a schema that is up to date costs a few questions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`], and [`Error::is_schema`] when the schema was made by a newer build
+    /// or the database user may not create it.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        self.check()?;
+        let mut connection = connect(self, Lane::General).await?;
+        // A migration may take longer than a statement of the board.
+        run(
+            &mut connection,
+            "set statement_timeout = 0; set lock_timeout = '60s'",
+        )
+        .await?;
+        if self.standing(&mut connection).await? == Standing::UpToDate {
+            return Ok(());
+        }
+        // Released by the server when the connection goes, however that happens.
+        run(
+            &mut connection,
+            "begin; select pg_advisory_xact_lock(4843527210917)",
+        )
+        .await?;
+        self.migrate_locked(&mut connection).await?;
+        run(&mut connection, "commit").await
+    }
+
+    async fn migrate_locked(&self, connection: &mut AsyncPgConnection) -> Result<(), Error> {
+        let standing = self.standing(connection).await?;
+        let missing = match &standing {
+            Standing::UpToDate => return Ok(()),
+            Standing::Newer(_) => return Err(self.unfit(&standing)),
+            Standing::Missing(versions) => versions,
+        };
+        let schema = self.schema_name();
+        let prepare = format!(
+            "create schema if not exists \"{schema}\"; set local search_path to \"{schema}\"; \
+             create table if not exists __diesel_schema_migrations (\
+                version varchar(50) primary key, run_on timestamp not null default current_timestamp)"
+        );
+        run(connection, &prepare).await?;
+        for migration in MIGRATIONS.iter().filter(|m| missing.contains(&m.version)) {
+            run(connection, migration.up).await?;
+            let record = "insert into __diesel_schema_migrations (version) values ($1)";
+            let recording = diesel::sql_query(record).bind::<Text, _>(migration.version);
+            recording
+                .execute(connection)
+                .await
+                .map_err(|cause| failed("record a migration", cause))?;
+            tracing::info!(
+                schema,
+                version = migration.version,
+                "migrated the board's schema"
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks that the schema is this build's, without changing anything.
+    pub(crate) async fn check_schema(&self) -> Result<(), Error> {
+        let mut connection = connect(self, Lane::General).await?;
+        match self.standing(&mut connection).await? {
+            Standing::UpToDate => Ok(()),
+            other => Err(self.unfit(&other)),
+        }
+    }
+
+    fn unfit(&self, standing: &Standing) -> Error {
+        let (schema, place) = (self.schema_name(), self.place());
+        Error::schema(match standing {
+            Standing::Newer(version) => format!(
+                "the schema \"{schema}\" at {place} is at migration {version}, which this build of \
+                 callboard {} does not know; deploy a build at least as new as the one that migrated it",
+                env!("CARGO_PKG_VERSION")
+            ),
+            _ => format!(
+                "the schema \"{schema}\" at {place} is not migrated for this build; start a board there, \
+                 call Database::migrate, or run `diesel migration run` as migrations/README.md says"
+            ),
+        })
+    }
+
+    async fn standing(&self, connection: &mut AsyncPgConnection) -> Result<Standing, Error> {
+        let table = format!("\"{}\".__diesel_schema_migrations", self.schema_name());
+        let exists = Statement::new("select $1 where to_regclass($1) is not null", "");
+        let binds: [&dyn Bind; 1] = [&typed::<Text, _>(&table)];
+        let found: Vec<String> = exists
+            .bind::<Text>(&binds)
+            .load(connection)
+            .await
+            .map_err(|cause| failed("look for the board's schema", cause))?;
+        if found.is_empty() {
+            return Ok(standing(&[]));
+        }
+        let text = "select version::text from callboard.__diesel_schema_migrations";
+        let versions = Statement::new(text, self.schema_name());
+        let found: Vec<String> = versions
+            .bind::<Text>(&[])
+            .load(connection)
+            .await
+            .map_err(|cause| failed("read the schema's version", cause))?;
+        Ok(standing(&found))
+    }
+}
+
+async fn run(connection: &mut AsyncPgConnection, sql: &str) -> Result<(), Error> {
+    let done = connection.batch_execute(sql).await;
+    done.map_err(|cause| Error::schema("cannot migrate the board's schema").because(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_with_what_is_compiled_in() {
+        let known = MIGRATIONS[0].version.to_owned();
+        assert_eq!(
+            standing(&[]),
+            Standing::Missing(vec![MIGRATIONS[0].version])
+        );
+        assert_eq!(standing(std::slice::from_ref(&known)), Standing::UpToDate);
+        let newer = "29990101000000".to_owned();
+        assert_eq!(standing(&[known, newer.clone()]), Standing::Newer(newer));
+    }
+
+    #[test]
+    fn every_migration_of_the_folder_is_compiled_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut versions: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+            .filter_map(|name| Some(name.split_once('_')?.0.replace('-', "")))
+            .collect();
+        versions.sort();
+        assert_eq!(
+            versions,
+            MIGRATIONS.iter().map(|m| m.version).collect::<Vec<_>>()
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! Where jobs rest: the schema, its migrations, and one method and one statement for every verb.
+//!
+//! The only place that knows diesel and SQL. A transition is one statement and one method, so that a
+//! kill at any await leaves all of it or nothing. It knows jobs; it never knows actors.
+
+mod call_row;
+mod claim;
+mod control;
+mod database;
+pub mod embedded;
+mod enqueue;
+mod executor;
+mod history;
+mod lifeline;
+mod migrate;
+mod nodes;
+mod notify;
+mod pool;
+mod postgres_types;
+mod read;
+mod schedule;
+mod settle;
+mod statement;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use call_row::CallRow;
+pub(crate) use claim::{ClaimBound, ClaimRequest, ClaimedJob};
+pub use control::{Cancelled, DeadFilter};
+pub use database::{
+    DEFAULT_CLIENT_CONNECTIONS, DEFAULT_CONNECT_TIMEOUT, DEFAULT_SCHEMA, DEFAULT_STATEMENT_TIMEOUT,
+    Database,
+};
+pub use executor::Executor;
+pub(crate) use lifeline::{Lifeline, Renewal};
+pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
+pub(crate) use notify::{Listener, Notice, Origin};
+pub use read::{Arguments, DeadLetter, JobInfo, QueueInfo};
+pub(crate) use settle::Settlement;
+
+use pool::{Lane, LanePool, Session};
+use statement::Statement;
+
+use crate::Error;
+
+/// Declares the statements: a field and a file for each verb.
+macro_rules! statements {
+    ($($verb:ident),+ $(,)?) => {
+        /// The statements of the board, made for its schema.
+        struct Statements { $($verb: Statement,)+ }
+
+        impl Statements {
+            fn new(schema: &str) -> Self {
+                Self { $($verb: Statement::new(
+                    include_str!(concat!("sql/", stringify!($verb), ".sql")), schema),)+ }
+            }
+        }
+    };
+}
+
+statements!(
+    cancel, claim, condemn, dead, enqueue, inspect, job, leave, next_due, promote, queues, reclaim,
+    register, renew, requeue, rescue, settle, suspects,
+);
+
+/// How many connections the board's own work may use, besides those of its clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lanes {
+    /// One for each queue's fetcher.
+    pub(crate) claim: usize,
+    /// The ledger and the scheduler.
+    pub(crate) settle: usize,
+}
+
+impl Lanes {
+    /// For a process without workers.
+    pub(crate) const CLIENT_ONLY: Self = Self {
+        claim: 1,
+        settle: 1,
+    };
+}
+
+/// The board's tables. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Store(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    claim: LanePool,
+    settle: LanePool,
+    upkeep: LanePool,
+    clients: LanePool,
+    sql: Statements,
+}
+
+impl Store {
+    /// A store over `database`; connects nothing yet.
+    pub(crate) fn new(database: Database, lanes: Lanes) -> Result<Self, Error> {
+        database.check()?;
+        let clients = database.client_pool_size();
+        Ok(Self(Arc::new(Inner {
+            claim: LanePool::new(&database, Lane::Claim, lanes.claim)?,
+            settle: LanePool::new(&database, Lane::Settle, lanes.settle)?,
+            upkeep: LanePool::new(&database, Lane::General, 1)?,
+            clients: LanePool::new(&database, Lane::General, clients)?,
+            sql: Statements::new(database.schema_name()),
+            database,
+        })))
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    fn sql(&self) -> &Statements {
+        &self.0.sql
+    }
+
+    async fn upkeep(&self) -> Result<Session, Error> {
+        self.0.upkeep.session().await
+    }
+
+    async fn clients(&self) -> Result<Session, Error> {
+        self.0.clients.session().await
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.0.database).finish()
+    }
+}

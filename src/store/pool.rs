@@ -1,0 +1,271 @@
+//! The board's connections, in lanes that never wait for each other.
+//!
+//! Every wait has a limit. A connection whose statement was dropped half-way, by a kill or a
+//! time-out, is closed and never handed to anybody else.
+
+use std::time::Duration;
+
+use diesel::QueryResult;
+use diesel::result::Error as QueryError;
+use diesel_async::methods::LoadQuery;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod,
+};
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
+};
+use futures_util::future::BoxFuture;
+
+use super::Database;
+use super::statement::{Bind, Bound, Statement};
+use crate::Error;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Claims: commit asynchronously. A claim that a crash of the server takes back is made again.
+    Claim,
+    /// What became of jobs, and the scheduler's promotions.
+    Settle,
+    /// Everything else: enqueues, questions, rescue, pruning.
+    General,
+}
+
+impl Lane {
+    /// What the session is told, besides the limits.
+    const fn settings(self) -> &'static str {
+        // Plans are cached while the hot table is nearly empty, and a sequential scan that was right
+        // then is a disaster later.
+        match self {
+            Self::Claim => "set enable_seqscan = off; set synchronous_commit = off;",
+            Self::Settle => "set enable_seqscan = off;",
+            Self::General => "",
+        }
+    }
+}
+
+/// A connection with the settings of its lane.
+pub(super) async fn connect(database: &Database, lane: Lane) -> Result<AsyncPgConnection, Error> {
+    let mut connection = database.connect().await?;
+    let settings = session_settings(database, lane);
+    let setting = connection.batch_execute(&settings);
+    let failed = || Error::connect(format!("cannot set up a session at {}", database.place()));
+    match tokio::time::timeout(database.connect_limit(), setting).await {
+        Ok(done) => done.map_err(|cause| failed().because(cause))?,
+        Err(_) => return Err(failed().because("no answer in time")),
+    }
+    Ok(connection)
+}
+
+fn session_settings(database: &Database, lane: Lane) -> String {
+    let limit_ms = database.statement_limit().as_millis();
+    format!(
+        "set search_path to pg_catalog; \
+         set statement_timeout = {limit_ms}; set lock_timeout = {limit_ms}; \
+         set idle_in_transaction_session_timeout = {limit_ms}; \
+         select set_config(name, '10s', false) from pg_settings where name = 'client_connection_check_interval'; \
+         select set_config(name, 'on', false) from pg_settings where name = 'synchronous_commit' and setting = 'off'; \
+         {}",
+        lane.settings()
+    )
+}
+
+/// The connections of one lane.
+#[derive(Clone)]
+pub(super) struct LanePool {
+    pool: Pool<AsyncPgConnection>,
+    wait: Duration,
+    limit: Duration,
+    place: String,
+}
+
+impl LanePool {
+    pub(super) fn new(database: &Database, lane: Lane, size: usize) -> Result<Self, Error> {
+        let mut config = ManagerConfig::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        let target = database.clone();
+        config.custom_setup = Box::new(move |_| {
+            let target = target.clone();
+            Box::pin(async move {
+                let connected = connect(&target, lane).await;
+                connected.map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))
+            })
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config("", config);
+        let built = Pool::builder(manager).max_size(size.max(1)).build();
+        Ok(Self {
+            pool: built.map_err(|cause| Error::config("cannot make a pool").because(cause))?,
+            wait: database.connect_limit() * 2,
+            // The server gives up first, so that nothing goes on there that was given up here.
+            limit: database.statement_limit() + Duration::from_secs(2),
+            place: database.place(),
+        })
+    }
+
+    /// A connection for one piece of work.
+    pub(super) async fn session(&self) -> Result<Session, Error> {
+        let object = match tokio::time::timeout(self.wait, self.pool.get()).await {
+            Ok(Ok(object)) => object,
+            Ok(Err(cause)) => return Err(self.no_connection(cause)),
+            Err(_) => {
+                let text = format!(
+                    "no connection to {} was free within {:?}",
+                    self.place, self.wait
+                );
+                return Err(Error::connect(text));
+            }
+        };
+        Ok(Session {
+            object: Some(object),
+            is_busy: false,
+            limit: self.limit,
+        })
+    }
+
+    fn no_connection(&self, cause: diesel_async::pooled_connection::deadpool::PoolError) -> Error {
+        use diesel_async::pooled_connection::deadpool::PoolError as Waiting;
+        match cause {
+            Waiting::Backend(PoolError::ConnectionError(cause)) => {
+                Error::connect(cause.to_string())
+            }
+            other => Error::connect(format!("cannot connect to {}", self.place)).because(other),
+        }
+    }
+}
+
+/// A connection in use. Dropped in the middle of a statement, it closes the connection.
+pub(super) struct Session {
+    object: Option<Object<AsyncPgConnection>>,
+    is_busy: bool,
+    limit: Duration,
+}
+
+impl Session {
+    fn connection(&mut self) -> &mut AsyncPgConnection {
+        self.object
+            .as_mut()
+            .expect("a session has its connection until it is dropped")
+    }
+
+    /// Runs a statement and reads its rows.
+    ///
+    /// Boxed, because rustc cannot see through the borrows that the future is Send.
+    pub(super) fn fetch<'a, Row, U>(
+        &'a mut self,
+        verb: &'a str,
+        statement: &'a Statement,
+        binds: &'a [&'a dyn Bind],
+    ) -> BoxFuture<'a, Result<Vec<U>, Error>>
+    where
+        Row: 'static,
+        U: Send + 'static,
+        Bound<'a, Row>: LoadQuery<'a, AsyncPgConnection, U>,
+    {
+        Box::pin(async move {
+            let limit = self.limit;
+            self.is_busy = true;
+            let bound = statement.bind::<Row>(binds);
+            let answer = tokio::time::timeout(limit, bound.load::<U>(self.connection())).await;
+            self.finish(verb, answer)
+        })
+    }
+
+    /// Runs a statement and counts the rows it changed.
+    pub(super) async fn change(
+        &mut self,
+        verb: &str,
+        statement: &Statement,
+        binds: &[&dyn Bind],
+    ) -> Result<usize, Error> {
+        let limit = self.limit;
+        self.is_busy = true;
+        let bound = statement.bind::<()>(binds);
+        let answer = tokio::time::timeout(limit, bound.execute(self.connection())).await;
+        self.finish(verb, answer)
+    }
+
+    pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        let limit = self.limit;
+        self.is_busy = true;
+        let begin = AnsiTransactionManager::begin_transaction(self.connection());
+        let answer = tokio::time::timeout(limit, begin).await;
+        self.finish("begin", answer)
+    }
+
+    /// Commits. A session dropped between `begin` and here closes its connection, which rolls back.
+    pub(super) async fn commit(&mut self) -> Result<(), Error> {
+        let limit = self.limit;
+        self.is_busy = true;
+        let commit = AnsiTransactionManager::commit_transaction(self.connection());
+        let answer = tokio::time::timeout(limit, commit).await;
+        self.finish("commit", answer)
+    }
+
+    fn finish<T>(
+        &mut self,
+        verb: &str,
+        answer: Result<QueryResult<T>, tokio::time::error::Elapsed>,
+    ) -> Result<T, Error> {
+        match answer {
+            Ok(Ok(value)) => {
+                self.is_busy = false;
+                Ok(value)
+            }
+            Ok(Err(cause)) => {
+                self.is_busy = breaks_connection(&cause);
+                Err(failed(verb, cause))
+            }
+            Err(_) => {
+                let text = format!(
+                    "cannot {verb}: no answer within {:?}; its outcome is unknown",
+                    self.limit
+                );
+                Err(Error::database(text))
+            }
+        }
+    }
+}
+
+/// An error with the verb that failed.
+pub(super) fn failed(verb: &str, cause: QueryError) -> Error {
+    use diesel::result::DatabaseErrorKind as Kind;
+    match cause {
+        QueryError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, _) => {
+            Error::connect(format!("cannot {verb}: the connection was lost")).because(cause)
+        }
+        cause => Error::database(format!("cannot {verb}")).because(cause),
+    }
+}
+
+/// Whether the connection is of no more use after this error. A read-only server is the old
+/// primary after a failover: the next connection may reach the new one.
+fn breaks_connection(error: &QueryError) -> bool {
+    use diesel::result::DatabaseErrorKind as Kind;
+    match error {
+        QueryError::DatabaseError(kind, _) => matches!(
+            kind,
+            Kind::ClosedConnection
+                | Kind::UnableToSendCommand
+                | Kind::ReadOnlyTransaction
+                | Kind::Unknown
+        ),
+        QueryError::NotFound
+        | QueryError::QueryBuilderError(_)
+        | QueryError::DeserializationError(_)
+        | QueryError::SerializationError(_) => false,
+        _ => true,
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(mut object) = self.object.take() {
+            use diesel_async::pooled_connection::PoolableConnection as _;
+            if self.is_busy || object.is_broken() {
+                drop(Object::take(object));
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Questions: where a job stands, what is dead, how the queues are.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+};
+use serde_json::Value;
+
+use super::Store;
+use super::control::DeadFilter;
+use super::statement::{Bind, typed};
+use crate::Error;
+use crate::job::{Attempt, BuryReason, Fingerprint, JobId, JobState, NodeId, Stored};
+
+/// The largest count that [`QueueInfo`] gives; a larger one is cut to it.
+pub(crate) const COUNT_CAP: u32 = 10_000;
+
+/// A job, wherever it lies.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct JobInfo {
+    /// Its id.
+    pub id: JobId,
+    /// Its queue.
+    pub queue: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// Its priority; not kept in the history.
+    pub priority: Option<i16>,
+    /// Its last attempt; 0 before the first.
+    pub attempt: Attempt,
+    /// How many attempts failed; not kept in the history.
+    pub failures: Option<u32>,
+    /// How many processes died while they ran it; not kept in the history.
+    pub deaths: Option<u32>,
+    /// When it was enqueued, by the database's clock.
+    pub enqueued_at: DateTime<Utc>,
+    /// When it may start, if it waits for its time.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When its last attempt was claimed.
+    pub attempted_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What its handler kept.
+    pub output: Option<Value>,
+    /// Every attempt's error, the oldest first.
+    pub errors: Vec<Value>,
+    /// Why it was given up, if it is dead.
+    pub reason: Option<BuryReason>,
+    /// The node that runs it, or ran it last.
+    pub node: Option<NodeId>,
+    /// Its arguments, unread; not kept in the history.
+    pub arguments: Option<Arguments>,
+}
+
+/// Arguments as they lie in a row.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Arguments {
+    version: i32,
+    fingerprint: Fingerprint,
+    payload: Vec<u8>,
+}
+
+impl Arguments {
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        Stored {
+            version: self.version,
+            fingerprint: self.fingerprint,
+            bytes: &self.payload,
+        }
+    }
+}
+
+impl std::fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.stored().fmt(f)
+    }
+}
+
+/// A dead letter: a job that was given up, with everything that is known of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The job.
+    pub id: JobId,
+    /// Its queue.
+    pub queue: String,
+    /// Its kind.
+    pub kind: String,
+    /// Why it was given up.
+    pub reason: BuryReason,
+    /// Its last attempt.
+    pub attempt: Attempt,
+    /// How many attempts failed.
+    pub failures: u32,
+    /// How many processes died while they ran it.
+    pub deaths: u32,
+    /// When it was enqueued, by the database's clock.
+    pub enqueued_at: DateTime<Utc>,
+    /// When it was given up, by the database's clock.
+    pub buried_at: DateTime<Utc>,
+    /// Every attempt's error, the oldest first.
+    pub errors: Vec<Value>,
+    /// How things stood when it was given up: node, worker, timings, queue depth, load.
+    pub diagnostics: Value,
+    /// Its arguments, unread.
+    pub arguments: Arguments,
+}
+
+/// How a queue is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueInfo {
+    /// Its name.
+    pub queue: String,
+    /// Jobs that wait for a worker; counted up to 10,000.
+    pub available: u32,
+    /// Jobs in the hands of nodes.
+    pub executing: u32,
+    /// Jobs that wait for their time, scheduled or to be retried; counted up to 10,000.
+    pub waiting: u32,
+    /// How long the oldest of the next hundred available jobs has been on the board.
+    pub oldest: Option<Duration>,
+    /// How many live nodes serve it. Zero: its jobs wait until one does.
+    pub nodes: u32,
+    /// Kinds among the next thousand available jobs that no live node can run here.
+    pub unserved_kinds: Vec<String>,
+}
+
+type JobSql = (
+    (BigInt, Text, Text, Text, Nullable<SmallInt>, Integer),
+    (Nullable<Integer>, Nullable<Integer>, Timestamptz),
+    (
+        Nullable<Timestamptz>,
+        Nullable<Timestamptz>,
+        Nullable<Timestamptz>,
+    ),
+    (
+        Nullable<Jsonb>,
+        Nullable<Jsonb>,
+        Nullable<Text>,
+        Nullable<BigInt>,
+    ),
+    (Nullable<Integer>, Nullable<BigInt>, Nullable<Binary>),
+);
+type JobTuple = (
+    (i64, String, String, String, Option<i16>, i32),
+    (Option<i32>, Option<i32>, DateTime<Utc>),
+    (
+        Option<DateTime<Utc>>,
+        Option<DateTime<Utc>>,
+        Option<DateTime<Utc>>,
+    ),
+    (Option<Value>, Option<Value>, Option<String>, Option<i64>),
+    (Option<i32>, Option<i64>, Option<Vec<u8>>),
+);
+type DeadSql = (
+    (BigInt, Text, Text, Text, Integer, Integer, Integer),
+    (
+        Timestamptz,
+        Timestamptz,
+        Jsonb,
+        Jsonb,
+        Integer,
+        BigInt,
+        Binary,
+    ),
+);
+type DeadTuple = (
+    (i64, String, String, String, i32, i32, i32),
+    (
+        DateTime<Utc>,
+        DateTime<Utc>,
+        Value,
+        Value,
+        i32,
+        i64,
+        Vec<u8>,
+    ),
+);
+type QueueSql = (
+    Text,
+    BigInt,
+    BigInt,
+    BigInt,
+    Nullable<BigInt>,
+    BigInt,
+    Array<Text>,
+);
+type QueueTuple = (String, i64, i64, i64, Option<i64>, i64, Vec<String>);
+
+impl Store {
+    /// Where a job stands.
+    pub(crate) async fn job(&self, id: JobId) -> Result<Option<JobInfo>, Error> {
+        let mut session = self.clients().await?;
+        let id = id.as_i64();
+        let binds: [&dyn Bind; 1] = [&typed::<BigInt, _>(&id)];
+        let rows = session
+            .fetch::<JobSql, JobTuple>("read a job", &self.sql().job, &binds)
+            .await?;
+        rows.into_iter().next().map(job).transpose()
+    }
+
+    /// The dead letters that `filter` names, the newest id first.
+    pub(crate) async fn dead(
+        &self,
+        filter: &DeadFilter,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        let mut session = self.clients().await?;
+        let rows = session
+            .fetch::<DeadSql, DeadTuple>(
+                "list dead letters",
+                &self.sql().dead,
+                &[
+                    &typed::<Nullable<Array<BigInt>>, _>(&filter.ids),
+                    &typed::<Nullable<Text>, _>(&filter.kind),
+                    &typed::<Nullable<Text>, _>(&filter.queue),
+                    &typed::<Nullable<Text>, _>(&filter.reason.map(BuryReason::as_str)),
+                    &typed::<BigInt, _>(&i64::from(limit)),
+                ],
+            )
+            .await?;
+        rows.into_iter().map(dead).collect()
+    }
+
+    /// How the queues are.
+    pub(crate) async fn queues(&self) -> Result<Vec<QueueInfo>, Error> {
+        let mut session = self.clients().await?;
+        let cap = i64::from(COUNT_CAP);
+        let binds: [&dyn Bind; 1] = [&typed::<BigInt, _>(&cap)];
+        let rows = session.fetch::<QueueSql, QueueTuple>("list queues", &self.sql().queues, &binds);
+        Ok(rows.await?.into_iter().map(queue).collect())
+    }
+}
+
+fn job((identity, counts, times, ended, call): JobTuple) -> Result<JobInfo, Error> {
+    let (id, queue, kind, state, priority, attempt) = identity;
+    let (failures, deaths, enqueued_at) = counts;
+    let (due_at, attempted_at, finished_at) = times;
+    let (output, errors, reason, node) = ended;
+    let arguments = match call {
+        (Some(version), Some(fingerprint), Some(payload)) => Some(Arguments {
+            version,
+            fingerprint: Fingerprint::from_i64(fingerprint),
+            payload,
+        }),
+        _ => None,
+    };
+    Ok(JobInfo {
+        id: JobId::from_i64(id),
+        queue,
+        kind,
+        state: word(JobState::from_word(&state), "state", &state)?,
+        priority,
+        attempt: Attempt::from_i32(attempt),
+        failures: failures.map(i32::unsigned_abs),
+        deaths: deaths.map(i32::unsigned_abs),
+        enqueued_at,
+        due_at,
+        attempted_at,
+        finished_at,
+        output,
+        errors: list(errors),
+        reason: reason.as_deref().and_then(BuryReason::from_word),
+        node: node.map(NodeId::from_i64),
+        arguments,
+    })
+}
+
+fn dead((identity, story): DeadTuple) -> Result<DeadLetter, Error> {
+    let (id, queue, kind, reason, attempt, failures, deaths) = identity;
+    let (enqueued_at, buried_at, errors, diagnostics, version, fingerprint, payload) = story;
+    Ok(DeadLetter {
+        id: JobId::from_i64(id),
+        queue,
+        kind,
+        reason: word(BuryReason::from_word(&reason), "reason", &reason)?,
+        attempt: Attempt::from_i32(attempt),
+        failures: failures.unsigned_abs(),
+        deaths: deaths.unsigned_abs(),
+        enqueued_at,
+        buried_at,
+        errors: list(Some(errors)),
+        diagnostics,
+        arguments: Arguments {
+            version,
+            fingerprint: Fingerprint::from_i64(fingerprint),
+            payload,
+        },
+    })
+}
+
+fn queue(
+    (queue, available, executing, waiting, oldest_ms, nodes, unserved_kinds): QueueTuple,
+) -> QueueInfo {
+    let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    QueueInfo {
+        queue,
+        available: count(available),
+        executing: count(executing),
+        waiting: count(waiting),
+        oldest: oldest_ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())),
+        nodes: count(nodes),
+        unserved_kinds,
+    }
+}
+
+fn list(errors: Option<Value>) -> Vec<Value> {
+    match errors {
+        Some(Value::Array(errors)) => errors,
+        Some(other) => vec![other],
+        None => Vec::new(),
+    }
+}
+
+fn word<T>(value: Option<T>, what: &str, found: &str) -> Result<T, Error> {
+    value.ok_or_else(|| {
+        Error::database(format!(
+            "a job has the {what} {found:?}, which this build does not know"
+        ))
+    })
+}

@@ -1,0 +1,169 @@
+//! `settle`: what became of attempts, behind the fence `(id, attempt, node)`.
+
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text};
+use serde_json::Value;
+use tokio_postgres::types::ToSql;
+
+use super::Store;
+use super::executor::{Executor, OwnQuery};
+use super::statement::{Bind, typed};
+use crate::Error;
+use crate::job::{Attempt, JobId, NodeId, Transition};
+
+const VERB: &str = "settle";
+
+/// An answer that is owed to the board.
+#[derive(Debug)]
+pub(crate) struct Settlement {
+    pub(crate) id: JobId,
+    pub(crate) attempt: Attempt,
+    pub(crate) transition: Transition,
+    /// How things stood when the job was given up.
+    pub(crate) diagnostics: Option<serde_json::Value>,
+}
+
+/// Settlements by column, ready for `unnest`.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<i64>,
+    attempts: Vec<i32>,
+    verbs: Vec<&'static str>,
+    after_ms: Vec<Option<i64>>,
+    failures: Vec<Option<String>>,
+    outputs: Vec<Option<String>>,
+    reasons: Vec<Option<&'static str>>,
+    diagnostics: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn push(&mut self, settlement: &Settlement) {
+        self.ids.push(settlement.id.as_i64());
+        self.attempts.push(settlement.attempt.as_i32());
+        self.diagnostics
+            .push(settlement.diagnostics.as_ref().map(ToString::to_string));
+        let (verb, after, failure, output, reason) = match &settlement.transition {
+            Transition::Complete { output } => ("complete", None, None, output.as_ref(), None),
+            Transition::Retry { after, failure } => {
+                ("retry", Some(*after), Some(failure), None, None)
+            }
+            Transition::Snooze { after } => ("snooze", Some(*after), None, None, None),
+            Transition::Cancel { failure } => ("cancel", None, Some(failure), None, None),
+            Transition::Bury { reason, failure } => {
+                ("bury", None, Some(failure), None, Some(*reason))
+            }
+            Transition::Release { failure } => ("release", None, failure.as_ref(), None, None),
+        };
+        self.verbs.push(verb);
+        self.after_ms
+            .push(after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX)));
+        let json = |failure| serde_json::to_string(failure).expect("a failure has a JSON form");
+        self.failures.push(failure.map(json));
+        self.outputs.push(output.map(storable));
+        self.reasons
+            .push(reason.map(crate::job::BuryReason::as_str));
+    }
+}
+
+/// JSON without the character NUL, which PostgreSQL's jsonb refuses.
+fn storable(json: &Value) -> String {
+    fn clean(json: Value) -> Value {
+        let text = |text: String| text.replace('\0', "\u{fffd}");
+        match json {
+            Value::String(string) => Value::String(text(string)),
+            Value::Array(items) => items.into_iter().map(clean).collect(),
+            Value::Object(fields) => fields
+                .into_iter()
+                .map(|(name, value)| (text(name), clean(value)))
+                .collect(),
+            other => other,
+        }
+    }
+    let written = json.to_string();
+    if written.contains("\\u0000") {
+        clean(json.clone()).to_string()
+    } else {
+        written
+    }
+}
+
+macro_rules! binds {
+    ($node:expr, $columns:ident) => {
+        [
+            &typed::<BigInt, _>($node) as &dyn Bind,
+            &typed::<Array<BigInt>, _>(&$columns.ids),
+            &typed::<Array<Integer>, _>(&$columns.attempts),
+            &typed::<Array<Text>, _>(&$columns.verbs),
+            &typed::<Array<Nullable<BigInt>>, _>(&$columns.after_ms),
+            &typed::<Array<Nullable<Text>>, _>(&$columns.failures),
+            &typed::<Array<Nullable<Text>>, _>(&$columns.outputs),
+            &typed::<Array<Nullable<Text>>, _>(&$columns.reasons),
+            &typed::<Array<Nullable<Text>>, _>(&$columns.diagnostics),
+        ]
+    };
+}
+
+impl Store {
+    /// Writes answers in one statement, and tells which were accepted. The others came from stale
+    /// leases and changed nothing.
+    pub(crate) async fn settle<'a>(
+        &self,
+        node: NodeId,
+        settlements: impl Iterator<Item = &'a Settlement>,
+    ) -> Result<Vec<JobId>, Error> {
+        let mut columns = Columns::default();
+        settlements.for_each(|settlement| columns.push(settlement));
+        let mut session = self.0.settle.session().await?;
+        let node = node.as_i64();
+        let binds = binds!(&node, columns);
+        let accepted = session
+            .fetch::<BigInt, i64>(VERB, &self.sql().settle, &binds)
+            .await?;
+        Ok(accepted.into_iter().map(JobId::from_i64).collect())
+    }
+
+    /// Writes one answer on the caller's own connection, in whatever transaction is open there, and
+    /// tells whether it was accepted.
+    pub(crate) async fn settle_on(
+        &self,
+        executor: impl Executor,
+        node: NodeId,
+        settlement: &Settlement,
+    ) -> Result<bool, Error> {
+        let mut columns = Columns::default();
+        columns.push(settlement);
+        let node = node.as_i64();
+        let (statement, diesel) = (&self.sql().settle, binds!(&node, columns));
+        let raw: [&(dyn ToSql + Sync); 9] = [
+            &node,
+            &columns.ids,
+            &columns.attempts,
+            &columns.verbs,
+            &columns.after_ms,
+            &columns.failures,
+            &columns.outputs,
+            &columns.reasons,
+            &columns.diagnostics,
+        ];
+        let query = OwnQuery {
+            verb: VERB,
+            statement,
+            diesel: &diesel,
+            raw: &raw,
+        };
+        Ok(!executor.ids(query).await?.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nul_characters_are_replaced_and_what_only_looks_like_them_stays() {
+        let stored = storable(&json!({ "a\0": ["\0b", "\\u0000", 1] }));
+        let expected = json!({ "a\u{fffd}": ["\u{fffd}b", "\\u0000", 1] });
+        assert_eq!(serde_json::from_str::<Value>(&stored).unwrap(), expected);
+    }
+}

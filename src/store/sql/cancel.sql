@@ -1,0 +1,23 @@
+-- Cancels jobs: waiting ones at once; for executing ones the wish is noted, and their node told.
+with target as materialized (
+    select id, state from callboard.jobs where id = any($1) order by id for update
+),
+ended as (
+    delete from callboard.jobs j using target t
+     where j.id = t.id and t.state <> 'executing'
+    returning j.*
+),
+logged as (
+    insert into callboard.history
+           (id, enqueued_at, attempted_at, node, attempt, state, queue, kind, errors)
+    select id, enqueued_at, attempted_at, node, attempt, 'cancelled', queue, kind, errors from ended
+),
+asked as (
+    update callboard.jobs j set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
+      from target t
+     where j.id = t.id and t.state = 'executing'
+    returning j.id
+)
+select id, false as is_executing from ended
+union all
+select id, true from asked

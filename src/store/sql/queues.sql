@@ -1,0 +1,44 @@
+-- Every queue that has jobs or is served: counts by state (waiting ones capped at $1), the age of the
+-- oldest available job, the live nodes that serve it, and the kinds that wait with no live node for
+-- them. Counting what executes reads the whole table; this is for people, not for the hot path.
+with recursive step as (
+    -- A loose index scan: one probe a queue instead of a read of every job.
+    (select queue from callboard.jobs where state = 'available' order by queue limit 1)
+    union all
+    select (select j.queue from callboard.jobs j
+             where j.state = 'available' and j.queue > step.queue order by j.queue limit 1)
+      from step where step.queue is not null
+),
+live as (
+    select queues, kinds from callboard.nodes where condemned_at is null and lease_until > clock_timestamp()
+),
+busy as (
+    select queue, count(*) as executing from callboard.jobs where state = 'executing' group by queue
+),
+names as (
+    select queue from step where queue is not null
+    union select unnest(queues) from live
+    union select queue from busy
+    union select queue from (select queue from callboard.jobs
+                              where state in ('scheduled', 'retryable') limit $1) as waiting
+)
+select n.queue,
+       (select count(*) from (select from callboard.jobs j
+                               where j.queue = n.queue and j.state = 'available' limit $1) as capped),
+       coalesce((select b.executing from busy b where b.queue = n.queue), 0),
+       (select count(*) from (select from callboard.jobs j
+                               where j.queue = n.queue and j.state in ('scheduled', 'retryable')
+                               limit $1) as capped),
+       (select (extract(epoch from clock_timestamp() - min(sample.enqueued_at)) * 1000)::bigint
+          from (select enqueued_at from callboard.jobs j
+                 where j.queue = n.queue and j.state = 'available'
+                 order by priority, id limit 100) as sample),
+       (select count(*) from live where n.queue = any(live.queues)),
+       array(select distinct sample.kind
+               from (select kind from callboard.jobs j
+                      where j.queue = n.queue and j.state = 'available'
+                      order by priority, id limit 1000) as sample
+              where not exists (select from live
+                                 where n.queue = any(live.queues) and sample.kind = any(live.kinds)))
+  from names n
+ order by n.queue

@@ -1,0 +1,7 @@
+-- The jobs of a queue that this node holds by its row but not in its hands: a claim whose answer was
+-- lost. ($3: the ids in its hands.) They are handed out like freshly claimed ones.
+select id, attempt, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
+       enqueued_at, args_version, args_fingerprint, args
+  from callboard.jobs
+ where state = 'executing' and node = $1 and queue = $2 and id <> all($3)
+ order by priority, id

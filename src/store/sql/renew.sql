@@ -1,0 +1,13 @@
+-- Proves that a node is alive. The answer says whether it had been condemned or its lease had run
+-- out: then other nodes may have taken back its jobs. No row: the node is not on the list any more.
+with before as materialized (
+    select id, condemned_at is not null or lease_until < clock_timestamp() as lapsed
+      from callboard.nodes
+     where id = $1
+       for update
+)
+update callboard.nodes n
+   set lease_until = clock_timestamp() + $2 * interval '1 millisecond', condemned_at = null
+  from before b
+ where n.id = b.id
+returning b.lapsed

@@ -1,0 +1,22 @@
+-- Brings dead jobs back with a fresh budget. Their attempts go on counting and their errors stay.
+with chosen as materialized (
+    select id from callboard.dead_letters
+     where ($1::bigint[] is null or id = any($1::bigint[]))
+       and ($2::text is null or kind = $2::text)
+       and ($3::text is null or queue = $3::text)
+       and ($4::text is null or reason = $4::text)
+     order by id
+     limit $5
+       for update skip locked
+),
+risen as (
+    delete from callboard.dead_letters d using chosen c where d.id = c.id returning d.*
+)
+insert into callboard.jobs
+       (id, args_fingerprint, enqueued_at, time_limit_ms, attempt, args_version, priority, max_attempts,
+        state, queue, kind, backoff, errors, args)
+select id, args_fingerprint, enqueued_at, time_limit_ms, attempt, args_version, priority, max_attempts,
+       'available', queue, kind, backoff, errors, args
+  from risen
+ order by id
+returning id, queue, priority

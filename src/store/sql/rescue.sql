@@ -1,0 +1,65 @@
+-- Takes back the jobs of condemned nodes, and of nodes that are on no list ($1: also look for these,
+-- which reads the whole table).
+--
+-- The death is charged to the job that was running as a suspect, if there was one: suspects run
+-- alone, so it is to blame. Otherwise everybody who ran becomes a suspect. Who has $2 deaths is
+-- quarantined.
+with dead as materialized (
+    select id, name from callboard.nodes where condemned_at is not null for update skip locked
+),
+orphan as materialized (
+    select j.id, j.node, j.deaths
+      from callboard.jobs j
+     where j.state = 'executing'
+       and (j.node in (select id from dead)
+            or ($1 and not exists (select from callboard.nodes n where n.id = j.node)))
+     order by j.id
+       for update of j skip locked
+),
+verdict as materialized (
+    select o.id, coalesce(d.name, o.node::text) as node_name,
+           o.deaths + case when o.deaths > 0 or not bool_or(o.deaths > 0) over (partition by o.node)
+                           then 1 else 0 end as deaths
+      from orphan o left join dead d on d.id = o.node
+),
+charged as materialized (
+    select v.id, v.deaths,
+           jsonb_build_object('kind', 'process_died', 'at', clock_timestamp(),
+               'message', 'the process ' || v.node_name || ' died while it held this job') as failure
+      from verdict v
+),
+rescued as (
+    update callboard.jobs j
+       set state = 'available', node = null, deaths = c.deaths,
+           errors = coalesce(j.errors, '[]') || (c.failure || jsonb_build_object('attempt', j.attempt))
+      from charged c
+     where j.id = c.id and c.deaths < $2
+    returning j.id, j.queue, j.priority, false as is_buried
+),
+ended as (
+    delete from callboard.jobs j
+     using charged c
+     where j.id = c.id and c.deaths >= $2
+    returning j.*, c.deaths as all_deaths, c.failure
+),
+buried as (
+    insert into callboard.dead_letters
+           (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
+            deaths, args_version, priority, max_attempts, reason, queue, kind, backoff, errors,
+            diagnostics, args)
+    select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
+           all_deaths, args_version, priority, max_attempts, 'quarantined', queue, kind, backoff,
+           coalesce(errors, '[]') || (failure || jsonb_build_object('attempt', attempt)), '{}', args
+      from ended
+),
+forgotten as (
+    -- A node leaves the list when nothing is found in its name any more. What this statement takes
+    -- back still counts, so that is the next sweep at the earliest; and rows that somebody else had
+    -- locked are found by then.
+    delete from callboard.nodes n
+     where n.id in (select id from dead)
+       and not exists (select from callboard.jobs j where j.state = 'executing' and j.node = n.id)
+)
+select id, queue, priority, is_buried from rescued
+union all
+select id, queue, priority, true from ended

@@ -1,0 +1,8 @@
+//! The board through its front door, on a real PostgreSQL.
+//!
+//! One server for the whole run, a database for every test, made from a migrated template. Tests wait
+//! for facts and never sleep for luck.
+
+mod support;
+
+mod smoke;

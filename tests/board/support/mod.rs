@@ -1,0 +1,60 @@
+//! What the tests share: a server, a database for each test, waiting for facts.
+
+pub mod server;
+
+use std::time::Duration;
+
+use callboard::board::Builder;
+use callboard::job::{JobId, JobState};
+use callboard::store::JobInfo;
+use callboard::{Board, Client, Database};
+
+/// How long a fact may take to come true before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A fresh, migrated database of its own.
+pub async fn database() -> Database {
+    Database::from_url(&server::fresh_database().await).expect("the server's URL is valid")
+}
+
+/// A board over a fresh database.
+pub async fn board(configure: impl FnOnce(Builder) -> Builder) -> Board {
+    board_on(database().await, configure).await
+}
+
+/// A board over this database.
+pub async fn board_on(database: Database, configure: impl FnOnce(Builder) -> Builder) -> Board {
+    configure(Board::builder(database))
+        .start()
+        .await
+        .expect("the board starts")
+}
+
+/// Waits until `fact` gives a value.
+pub async fn eventually<T, F, Fut>(what: &str, mut fact: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let waiting = async {
+        loop {
+            if let Some(value) = fact().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
+    }
+}
+
+/// Waits until a job stands so.
+pub async fn until_state(client: &Client, id: JobId, state: JobState) -> JobInfo {
+    eventually(&format!("job {id} is {state}"), || async {
+        let job = client.job(id).await.expect("the job can be read")?;
+        (job.state == state).then_some(job)
+    })
+    .await
+}
