@@ -1,4 +1,85 @@
-//! Durable background jobs on PostgreSQL, run by supervised ractor actors that ask for their work.
+//! Durable background jobs on PostgreSQL, run by supervised [ractor] actors that ask for their work.
+//!
+//! A job is a function call written down: a name and its arguments, posted on a board in PostgreSQL.
+//! Workers are actors under a supervision tree. They *pull* jobs when they are ready, by messages of
+//! demand to the fetcher of their queue. A worker that crashes is replaced at once with clean state,
+//! the job it held is not lost, and nobody else notices.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use callboard::{Board, BoxError, Context, Database, Job, Outcome, Queue, call, functions};
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// A job as a type: its fields are its arguments.
+//! #[derive(Serialize, Deserialize)]
+//! struct SendWelcome {
+//!     user_id: i64,
+//! }
+//!
+//! impl Job for SendWelcome {
+//!     const KIND: &'static str = "mail.send_welcome";
+//!     const QUEUE: &'static str = "mail";
+//!
+//!     async fn perform(self, cx: &mut Context) -> Result<Outcome, BoxError> {
+//!         println!("attempt {}: welcome, user {}", cx.attempt(), self.user_id);
+//!         Ok(Outcome::Done)
+//!     }
+//! }
+//!
+//! mod reports {
+//!     /// A job as a function: what it is called with is stored.
+//!     pub async fn generate(year: i32, title: String) -> Result<(), std::io::Error> {
+//!         println!("{title} of {year}");
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), callboard::Error> {
+//! let board = Board::builder(Database::from_env_or_embedded().await?)
+//!     .queue(Queue::new("mail").workers(5))
+//!     .queue(Queue::new("default"))
+//!     .job::<SendWelcome>()
+//!     .functions(functions![reports::generate])
+//!     .start()
+//!     .await?;
+//!
+//! board.client().enqueue(SendWelcome { user_id: 123 }).await?;
+//! // The compiler checks the arguments against the function.
+//! board.client().enqueue(call!(reports::generate(2026, "Sales".to_owned()))).await?;
+//!
+//! board.run_until_signal().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - **At least once.** An acknowledged enqueue runs, whatever crashes. A job whose process or
+//!   database dies between its effect and its answer runs again, with a higher
+//!   [attempt](Context::attempt). Effects in the same database can be exactly once, with
+//!   [`Context::complete_in`].
+//! - **Fenced.** The answer of a stale attempt changes nothing, and is counted.
+//! - **Supervised.** Panics, killed workers and lost connections are met where they happen; see
+//!   [`supervision`].
+//!
+//! # Modules
+//!
+//! Lower ones know nothing of higher ones.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`job`] | what a job is: pure values and functions |
+//! | [`store`] | where jobs rest: all SQL |
+//! | [`supervision`] | how actors stay alive: OTP supervisors for ractor, of use without jobs |
+//! | [`stage`] | how work flows: demand, after GenStage, of use without jobs |
+//! | [`client`] | the way in: enqueue, cancel, requeue, ask |
+//! | [`handler`] | what runs a job, and the context it gets |
+//! | [`queue`] | one queue: fetcher, workers, custody |
+//! | [`board`] | the whole: builder, tree, shutdown |
+//!
+//! [ractor]: https://docs.rs/ractor
+
 pub mod board;
 pub mod client;
 mod error;
@@ -14,7 +95,7 @@ pub use board::Board;
 pub use client::Client;
 pub use error::Error;
 pub use handler::{Context, Handler, Job};
-pub use job::Outcome;
+pub use job::{Backoff, Call, JobId, JobState, Outcome};
 pub use queue::Queue;
 pub use store::Database;
 

@@ -32,6 +32,8 @@ use crate::store::{ClaimBound, ClaimRequest, ClaimedJob, Notice};
 const MAX_CLAIM: u32 = 5_000;
 /// How many unconfirmed answers a process may have before its fetchers claim less.
 const MAX_UNCONFIRMED: usize = 20_000;
+/// How long a fetcher waits then.
+const REST_WHEN_FULL: Duration = Duration::from_millis(5);
 
 pub(super) enum FetcherMessage {
     /// From a worker.
@@ -326,7 +328,7 @@ impl FetcherState {
         }
         let limit = self.wanted();
         if limit == 0 {
-            return;
+            return self.rest_if_full(myself);
         }
         let alone = Arc::clone(&self.args.office.suspects)
             .try_acquire_owned()
@@ -347,6 +349,17 @@ impl FetcherState {
             // If the fetcher is gone, the leases are dropped, which releases them.
             let _gone = myself.cast(FetcherMessage::Claimed(claimed));
         });
+    }
+}
+
+impl FetcherState {
+    /// Jobs are asked for, but too many answers are unconfirmed: looks again when the ledger has had
+    /// some time.
+    fn rest_if_full(&mut self, myself: &ActorRef<FetcherMessage>) {
+        if self.dispatcher.outstanding() > 0 {
+            self.flow = Flow::Resting;
+            drop(myself.send_after(REST_WHEN_FULL, || FetcherMessage::Retry));
+        }
     }
 }
 

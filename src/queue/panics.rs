@@ -64,15 +64,30 @@ pub(super) fn failure_of(payload: &(dyn Any + Send)) -> Failure {
     }
 }
 
-/// The backtrace without the frames of the panic machinery above it.
+/// The handler's own part of a backtrace: without the panic machinery above it and the executor
+/// below it.
 fn own_part(backtrace: &str) -> &str {
     let after_machinery = backtrace
         .find("core::panicking::panic_fmt")
-        .or_else(|| backtrace.find("rust_begin_unwind"));
-    let Some(start) = after_machinery else {
-        return backtrace;
-    };
-    // Two lines a frame: name and place.
-    let rest = &backtrace[start..];
-    rest.splitn(3, '\n').nth(2).unwrap_or(rest)
+        .or_else(|| backtrace.find("rust_begin_unwind"))
+        // A frame is two lines: name and place.
+        .and_then(|start| backtrace[start..].splitn(3, '\n').nth(2));
+    let rest = after_machinery.unwrap_or(backtrace);
+    let executor = rest
+        .find("callboard::queue::executor")
+        .and_then(|at| rest[..at].rfind('\n'));
+    executor.map_or(rest, |end| &rest[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backtrace_is_cut_to_the_handlers_own_part() {
+        let backtrace = "   0: remember\n   at a\n   1: core::panicking::panic_fmt\n   at b\n   \
+                         2: app::boom\n   at c\n   3: callboard::queue::executor::run\n   at d";
+        assert_eq!(own_part(backtrace), "   2: app::boom\n   at c");
+        assert_eq!(own_part("strange"), "strange");
+    }
 }
