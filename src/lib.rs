@@ -107,3 +107,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub mod __private {
     pub use crate::handler::{call_of, function_of};
 }
+
+/// The program in README.md, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

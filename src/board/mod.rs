@@ -35,6 +35,7 @@ use crate::supervision::SupervisorRef;
 ///
 /// Call [`shutdown`](Self::shutdown) before the process ends. Without it nothing is lost either, but
 /// the jobs in this node's hands have to wait until another node, or the next start, takes them back.
+/// Dropping the last handle leaves the tree running.
 #[derive(Clone)]
 pub struct Board(Arc<Inner>);
 

@@ -36,31 +36,21 @@ impl Announcer {
 
     /// Tells the other processes, soon.
     pub(super) fn announce(self: &Arc<Self>, notice: Notice) {
-        if self.gather.push(notice) {
-            let flush = Flush(Arc::clone(self));
-            tokio::spawn(async move { flush.run().await });
+        if let Some(mut flush) = self.gather.push(notice) {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                while let Some(notices) = flush.take(usize::MAX) {
+                    this.send(&merged(notices)).await;
+                    tokio::time::sleep(DEBOUNCE).await;
+                }
+            });
         }
     }
-}
 
-struct Flush(Arc<Announcer>);
-
-impl Flush {
-    async fn run(&self) {
-        while let Some(notices) = self.0.gather.take(usize::MAX) {
-            if let Err(error) = self.0.store.notify(self.0.origin, &merged(notices)).await {
-                // Only a hint: the others find the jobs at their next poll.
-                tracing::debug!(%error, "could not notify other processes");
-            }
-            tokio::time::sleep(DEBOUNCE).await;
-        }
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        if tokio::runtime::Handle::try_current().is_err() {
-            self.0.gather.abandon();
+    async fn send(&self, notices: &[Notice]) {
+        if let Err(error) = self.store.notify(self.origin, notices).await {
+            // Only a hint: the others find the jobs at their next poll.
+            tracing::debug!(%error, "could not notify other processes");
         }
     }
 }

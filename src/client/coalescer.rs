@@ -39,9 +39,13 @@ impl Coalescer {
     /// Enqueues a call, together with those that come meanwhile.
     pub(super) async fn enqueue(self: &Arc<Self>, row: CallRow) -> Result<JobId, Error> {
         let (answer, answered) = oneshot::channel();
-        if self.gather.push(Pending { row, answer }) {
-            let flush = Flush(Arc::clone(self));
-            tokio::spawn(async move { flush.run().await });
+        if let Some(mut flush) = self.gather.push(Pending { row, answer }) {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                while let Some(batch) = flush.take(BATCH) {
+                    this.insert(batch).await;
+                }
+            });
         }
         answered.await.unwrap_or_else(|_| {
             Err(Error::database(
@@ -89,24 +93,4 @@ fn refuse(answers: Vec<oneshot::Sender<Result<JobId, Error>>>, error: &Error) {
 
 fn no_id() -> Error {
     Error::database("cannot enqueue: the database answered without an id")
-}
-
-/// The one flush that is under way. Dropped, by the end of its runtime too, it makes way.
-struct Flush(Arc<Coalescer>);
-
-impl Flush {
-    async fn run(&self) {
-        while let Some(batch) = self.0.gather.take(BATCH) {
-            self.0.insert(batch).await;
-        }
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        // After an ordinary end there is nothing to abandon, unless a successor has begun.
-        if std::thread::panicking() || tokio::runtime::Handle::try_current().is_err() {
-            self.0.gather.abandon();
-        }
-    }
 }

@@ -58,6 +58,9 @@ impl Client {
     {
         let mut calls = calls.into_iter();
         let mut part = self.next_part(&mut calls)?;
+        if part.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut ids = Vec::with_capacity(part.len());
         let mut told = Told::default();
         let mut bulk = self.0.store.bulk().await?;
