@@ -22,10 +22,11 @@ use crate::job::{Backoff, Call, Codec, Defaults, IntoOutcome, Kind, Upcaster};
 /// # Examples
 ///
 /// ```
-/// use callboard::{BoxError, Context, call};
+/// use callboard::call;
 ///
 /// mod mail {
-///     use super::*;
+///     use callboard::{BoxError, Context};
+///
 ///     pub async fn send_welcome(cx: &mut Context, user_id: i64, template: String) -> Result<(), BoxError> {
 ///         println!("attempt {}: welcome {user_id} with {template}", cx.attempt());
 ///         Ok(())

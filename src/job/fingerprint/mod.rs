@@ -121,7 +121,7 @@ thread_local! {
 /// # Examples
 ///
 /// ```
-/// # use callboard::job::fingerprint::{describe, fingerprint_of};
+/// # use callboard::job::{describe, fingerprint_of};
 /// #[derive(serde::Deserialize)]
 /// struct Welcome { user_id: i64, template: String }
 ///
