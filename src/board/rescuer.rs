@@ -2,7 +2,8 @@
 //!
 //! Every node sweeps; there is no leader. A node whose lease ran out is dead. One whose session lock
 //! is free in two sweeps on end is taken for dead too, long before its lease runs out; should it live
-//! after all, the fence refuses its answers. What is lost if it is killed at any await: nothing, a
+//! after all, the fence refuses its answers. After trouble with the database this node judges nobody for
+//! a lease: the others had the same trouble and are on their way back. What is lost if it is killed at any await: nothing, a
 //! rescue is one statement.
 
 use std::collections::HashSet;
@@ -45,6 +46,8 @@ pub(super) struct RescuerState {
     /// Who was silent in the last sweep.
     silent: HashSet<NodeId>,
     searched_at: Option<Instant>,
+    /// When the database last was in trouble.
+    trouble_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,6 +66,7 @@ impl Rescuer {
             patience: Patience::default(),
             silent: HashSet::new(),
             searched_at: None,
+            trouble_at: None,
         })
     }
 
@@ -103,6 +107,7 @@ impl RescuerState {
             Err(error) => {
                 self.args.office.vitals.degraded(ROLE, &error);
                 self.silent.clear();
+                self.trouble_at = Some(Instant::now());
                 self.patience.after_failure(fastrand::f64())
             }
         }
@@ -111,6 +116,12 @@ impl RescuerState {
     async fn sweep(&mut self) -> Result<(), Error> {
         let office = &self.args.office;
         let troubled = office.store.suspects(office.lease).await?;
+        if self
+            .trouble_at
+            .is_some_and(|at| at.elapsed() < office.lease)
+        {
+            return Ok(());
+        }
         let (dead, silent) = judge(&troubled, &self.silent, office.node);
         self.silent = silent;
         if !dead.is_empty() {

@@ -169,6 +169,10 @@ impl WorkerData {
     }
 
     async fn run_next(&mut self) -> Result<(), ActorProcessingErr> {
+        if self.args.office.is_closing() {
+            // Dropped, they are released; nothing begins any more.
+            self.in_hand.clear();
+        }
         let Some((lease, ask_after)) = self.in_hand.pop_front() else {
             return Ok(());
         };

@@ -28,38 +28,52 @@ pub(crate) enum Renewal {
 pub(crate) struct Lifeline {
     connection: AsyncPgConnection,
     node: NodeId,
+    has_lock: bool,
     renew: Statement,
     register: Statement,
     limit: Duration,
 }
 
 impl Lifeline {
-    /// Connects and takes the node's session lock.
+    /// Connects. The session lock is taken with the first renewal.
     pub(crate) async fn connect(
         database: &Database,
         node: NodeId,
         limit: Duration,
     ) -> Result<Self, Error> {
-        let mut connection = connect(database, Lane::General).await?;
-        // An older session of this node may not have been noticed as dead yet. Then this one goes
-        // on without the lock, and the lease alone speaks for the node.
-        let lock =
-            diesel::sql_query("select pg_try_advisory_lock($1)").bind::<BigInt, _>(node.as_i64());
-        let locking = lock.execute(&mut connection);
-        let answer = tokio::time::timeout(limit, locking).await;
-        answer
-            .map_err(|_| silent(limit))?
-            .map_err(|cause| failed("lock the node", cause))?;
+        let connection = connect(database, Lane::General).await?;
         let Statements {
             renew, register, ..
         } = Statements::new(database.schema_name());
         Ok(Self {
             connection,
             node,
+            has_lock: false,
             renew,
             register,
             limit,
         })
+    }
+
+    /// Takes the node's session lock, unless an older session of this node still has it, which the
+    /// server has not noticed to be dead. Then the next renewal tries again.
+    async fn lock(&mut self) -> Result<(), Error> {
+        #[derive(diesel::QueryableByName)]
+        struct Locked {
+            #[diesel(sql_type = Bool)]
+            is_locked: bool,
+        }
+        let lock = diesel::sql_query("select pg_try_advisory_lock($1) as is_locked");
+        let locking = lock
+            .bind::<BigInt, _>(self.node.as_i64())
+            .get_result::<Locked>(&mut self.connection);
+        let answer = tokio::time::timeout(self.limit, locking)
+            .await
+            .map_err(|_| silent(self.limit))?;
+        self.has_lock = answer
+            .map_err(|cause| failed("lock the node", cause))?
+            .is_locked;
+        Ok(())
     }
 
     /// Puts the node on the list again, after somebody took it off.
@@ -77,26 +91,22 @@ impl Lifeline {
 
     /// Renews the lease.
     pub(crate) async fn renew(&mut self, lease: Duration) -> Result<Renewal, Error> {
+        if !self.has_lock {
+            self.lock().await?;
+        }
         let (node, lease_ms) = (self.node.as_i64(), millis(lease));
         let binds: [&dyn Bind; 2] = [&typed::<BigInt, _>(&node), &typed::<BigInt, _>(&lease_ms)];
         let renewing = self
             .renew
             .bind::<Bool>(&binds)
             .load::<bool>(&mut self.connection);
-        let answer = tokio::time::timeout(self.limit, renewing)
-            .await
-            .map_err(|_| silent(self.limit))?;
-        Ok(
-            match answer
-                .map_err(|cause| failed("renew", cause))?
-                .as_slice()
-                .first()
-            {
-                None => Renewal::Unknown,
-                Some(false) => Renewal::Kept,
-                Some(true) => Renewal::Lapsed,
-            },
-        )
+        let answer = tokio::time::timeout(self.limit, renewing).await;
+        let answer = answer.map_err(|_| silent(self.limit))?;
+        Ok(match answer.map_err(|cause| failed("renew", cause))?[..] {
+            [] => Renewal::Unknown,
+            [true, ..] => Renewal::Lapsed,
+            [false, ..] => Renewal::Kept,
+        })
     }
 }
 

@@ -45,6 +45,9 @@ pub enum EventKind {
         exit: Exit,
         /// Whether it is restarted for free; see [`ChildSpec::uncounted`](super::ChildSpec::uncounted).
         is_uncounted: bool,
+        /// Whether its supervisor killed it because its specification says so; see
+        /// [`Shutdown::BrutalKill`](super::Shutdown::BrutalKill).
+        is_brutal: bool,
     },
     /// The child will be restarted after a wait.
     BackingOff {
@@ -86,7 +89,8 @@ impl EventKind {
                 actor,
                 exit,
                 is_uncounted,
-            } if exit.is_normal() || *is_uncounted => {
+                is_brutal,
+            } if exit.is_normal() || *is_uncounted || *is_brutal => {
                 debug!(%path, %actor, %exit, "exited");
             }
             Self::Exited { actor, exit, .. } => warn!(%path, %actor, %exit, "exited abnormally"),

@@ -72,6 +72,7 @@ impl Node {
             actor: supervisor.get_id(),
             exit,
             is_uncounted: false,
+            is_brutal: false,
         });
     }
 
@@ -96,10 +97,13 @@ impl Node {
         if state.supervisor.as_ref().map(|owner| owner.get_id()) != Some(writer.get_id()) {
             return;
         }
-        match record {
+        let before = match record {
             Some(record) => state.children.insert(seq, record),
             None => state.children.remove(&seq),
         };
+        // An error in the old record is dropped with the lock free, for its type is not ours.
+        drop(state);
+        drop(before);
     }
 
     /// The node of the child with this id, if that child is a supervisor.

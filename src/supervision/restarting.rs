@@ -71,6 +71,7 @@ impl State {
                 actor,
                 exit,
                 is_uncounted,
+                is_brutal: false,
             },
         );
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ractor::{ActorCell, ActorProcessingErr};
+use ractor::{ActorCell, ActorProcessingErr, ActorStatus};
 
 use super::child::{Cause, FailedStart, Phase, Seq, Ticket};
 use super::requests::answer;
@@ -145,13 +145,14 @@ impl State {
         }
     }
 
-    /// An actor that is ending cannot be linked. If it was linked before, its event is on its way
-    /// and comes first; if not, this is how its end is noticed.
+    /// An actor that is ending cannot be linked, or is linked too late to tell of its end. If it was
+    /// linked before, its event comes first all the same; if not, this is how its end is noticed.
     fn watch_unless_linked(&self, cell: &ActorCell) {
         let supervisor = cell
             .try_get_supervisor()
             .map(|supervisor| supervisor.get_id());
-        if supervisor == Some(self.myself.get_id()) {
+        let is_linked = supervisor == Some(self.myself.get_id());
+        if is_linked && cell.get_status() < ActorStatus::Stopping {
             return;
         }
         let (cell, myself) = (cell.clone(), self.myself.clone());

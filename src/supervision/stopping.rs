@@ -77,6 +77,8 @@ impl State {
     }
 
     fn note_end(&mut self, seq: Seq, ended: Ended) {
+        let shutdown = self.children.get(seq).map(|child| child.spec.shutdown);
+        let is_brutal = shutdown == Some(Shutdown::BrutalKill);
         let (exit, event) = match ended {
             Ended::CalledOff => {
                 let exit = called_off();
@@ -88,6 +90,7 @@ impl State {
                     actor,
                     exit,
                     is_uncounted: false,
+                    is_brutal,
                 },
             ),
         };

@@ -167,7 +167,15 @@ impl SupervisorRef {
         &self,
         question: impl FnOnce(RpcReplyPort<Result<T, SupervisorError>>) -> SupervisorMessage,
     ) -> Result<T, SupervisorError> {
-        match self.actor().call(question, None).await {
+        let actor = self.actor();
+        let answer = tokio::select! {
+            biased;
+            answer = actor.call(question, None) => answer,
+            // A question sent just as the mailbox closes may be kept in it as long as there are
+            // senders, and we are one.
+            _ = actor.wait(None) => return Err(SupervisorError::NotRunning),
+        };
+        match answer {
             Ok(CallResult::Success(answer)) => answer,
             _ => Err(SupervisorError::NotRunning),
         }
