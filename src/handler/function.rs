@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::handler::{Performed, runner};
+use super::erased::{Performed, runner};
 use super::{Context, Handler};
 use crate::job::{Backoff, Call, Codec, Defaults, IntoOutcome, Kind, Upcaster};
 

@@ -117,10 +117,12 @@ fn decode_exact<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, DecodeError> {
     }
 }
 
+type Upcast<A> = dyn Fn(Stored<'_>) -> Result<A, DecodeError> + Send + Sync;
+
 /// Turns arguments of an older version into today's.
 pub struct Upcaster<A> {
     version: i32,
-    upcast: Arc<dyn Fn(Stored<'_>) -> Result<A, DecodeError> + Send + Sync>,
+    upcast: Arc<Upcast<A>>,
 }
 
 impl<A> Clone for Upcaster<A> {

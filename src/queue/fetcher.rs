@@ -10,13 +10,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ractor::{ActorProcessingErr, ActorRef, MessagingErr};
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::claim_hint::ClaimHint;
+use super::claimer::{Claimed, Claimer};
 use super::lease::Lease;
 use super::look_ahead::LookAhead;
 use super::{Counters, Office, Patience, Queue};
@@ -26,7 +23,8 @@ use crate::stage::{
     ConsumerMessage, ConsumerRef, DemandDispatcher, ProducerAddress, ProducerMessage,
     SubscriptionId,
 };
-use crate::store::{ClaimBound, ClaimRequest, ClaimedJob, Notice};
+use crate::store::{ClaimRequest, Notice};
+use ractor::{ActorProcessingErr, ActorRef, MessagingErr};
 
 /// How many jobs one claim takes at most.
 const MAX_CLAIM: u32 = 5_000;
@@ -68,22 +66,13 @@ impl TryFrom<FetcherMessage> for ProducerMessage<Lease> {
     }
 }
 
-/// What a claim brought.
-pub(super) struct Claimed {
-    leases: Result<Vec<Lease>, Error>,
-    last: Option<ClaimBound>,
-    is_full: bool,
-    took: Duration,
-}
-
 /// What a fetcher is started with; it outlives the fetcher.
 #[derive(Clone)]
 pub(super) struct FetcherArgs {
     pub(super) office: Arc<Office>,
     pub(super) queue: Queue,
     pub(super) address: Arc<ProducerAddress<Lease>>,
-    /// A claim's answer was lost: jobs may be ours by their row and in nobody's hands.
-    pub(super) is_in_doubt: Arc<AtomicBool>,
+    pub(super) claimer: Claimer,
 }
 
 pub(super) struct FetcherState {
@@ -165,7 +154,7 @@ impl Fetcher {
         state: &mut FetcherState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            FetcherMessage::Producer(message) => state.from_worker(message),
+            FetcherMessage::Producer(message) => state.heard(message),
             FetcherMessage::Claimed(claimed) => state.claimed(claimed, &myself),
             FetcherMessage::Wake(priority) => state.woken(priority),
             FetcherMessage::Poll => state.poll(&myself),
@@ -178,7 +167,7 @@ impl Fetcher {
 }
 
 impl FetcherState {
-    fn from_worker(&mut self, message: ProducerMessage<Lease>) {
+    fn heard(&mut self, message: ProducerMessage<Lease>) {
         match message {
             ProducerMessage::Subscribe {
                 subscription,
@@ -342,69 +331,21 @@ impl FetcherState {
             suspects: u32::from(alone.is_some()),
         };
         self.flow = Flow::InFlight { woken: false };
-        let (args, myself) = (self.args.clone(), myself.clone());
+        let (claimer, myself) = (self.args.claimer.clone(), myself.clone());
         // A task of its own, never cut off: once the statement is sent, its answer must become leases.
         tokio::spawn(async move {
-            let claimed = args.claim(request, alone).await;
+            let claimed = claimer.claim(request, alone).await;
             // If the fetcher is gone, the leases are dropped, which releases them.
             let _gone = myself.cast(FetcherMessage::Claimed(claimed));
         });
     }
-}
 
-impl FetcherState {
     /// Jobs are asked for, but too many answers are unconfirmed: looks again when the ledger has had
     /// some time.
     fn rest_if_full(&mut self, myself: &ActorRef<FetcherMessage>) {
         if self.dispatcher.outstanding() > 0 {
             self.flow = Flow::Resting;
             drop(myself.send_after(REST_WHEN_FULL, || FetcherMessage::Retry));
-        }
-    }
-}
-
-impl FetcherArgs {
-    async fn claim(&self, request: ClaimRequest, alone: Option<OwnedSemaphorePermit>) -> Claimed {
-        let began = Instant::now();
-        let jobs = match self.jobs(&request).await {
-            Ok(jobs) => jobs,
-            Err(error) => {
-                self.is_in_doubt.store(true, Ordering::Release);
-                return Claimed {
-                    leases: Err(error),
-                    last: None,
-                    is_full: false,
-                    took: began.elapsed(),
-                };
-            }
-        };
-        let is_full = jobs.len() >= request.limit as usize;
-        let bound = jobs
-            .iter()
-            .filter(|job| job.deaths == 0)
-            .map(ClaimedJob::bound)
-            .max();
-        let leases = Lease::take(jobs, &self.queue.name, &self.office, alone);
-        Claimed {
-            leases: Ok(leases),
-            last: bound,
-            is_full,
-            took: began.elapsed(),
-        }
-    }
-
-    async fn jobs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, Error> {
-        let store = &self.office.store;
-        if !self.is_in_doubt.load(Ordering::Acquire) {
-            return store.claim(request).await;
-        }
-        let held = self.office.custody.held_in(&self.queue.name);
-        let found = store.reclaim(request.node, &request.queue, &held).await?;
-        self.is_in_doubt.store(false, Ordering::Release);
-        if found.is_empty() {
-            store.claim(request).await
-        } else {
-            Ok(found)
         }
     }
 }

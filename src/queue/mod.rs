@@ -2,6 +2,7 @@
 //! they hold.
 
 mod claim_hint;
+mod claimer;
 mod config;
 mod custody;
 mod executor;

@@ -1,11 +1,11 @@
 //! A queue's part of the supervision tree: a supervisor over the fetcher and the workers.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ractor::{Actor, ActorCell};
 
+use super::claimer::Claimer;
 use super::executor::JobPanicked;
 use super::fetcher::{Fetcher, FetcherArgs};
 use super::lease::Lease;
@@ -45,7 +45,7 @@ fn fetcher(
         office: Arc::clone(office),
         queue: queue.clone(),
         address: Arc::clone(address),
-        is_in_doubt: Arc::new(AtomicBool::new(false)),
+        claimer: Claimer::new(office, &queue.name),
     };
     ChildSpec::new("fetcher", move |supervisor: ActorCell| {
         let args = args.clone();

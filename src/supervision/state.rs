@@ -55,10 +55,10 @@ impl State {
             Ok((_, child)) => return Err(SupervisorError::AlreadyStarted { id: child.id() }),
             Err(_) => {}
         }
-        if let Membership::Dynamic { max_children: max } = self.blueprint.membership {
-            if self.children.len() >= max as usize {
-                return Err(SupervisorError::MaxChildren { max });
-            }
+        if let Membership::Dynamic { max_children: max } = self.blueprint.membership
+            && self.children.len() >= max as usize
+        {
+            return Err(SupervisorError::MaxChildren { max });
         }
         let seq = self.children.add(Child::new(spec, &self.node));
         self.publish(seq);

@@ -3,6 +3,8 @@
 //! One server for the whole run, a database for every test, made from a migrated template. Tests wait
 //! for facts and never sleep for luck.
 
+#![allow(unreachable_pub, reason = "everything in a test binary is its own")]
+
 mod support;
 
 mod smoke;
