@@ -2,6 +2,8 @@
 //!
 //! The clock is paused, so that back-offs and shutdown timeouts take no time and come in order.
 
+#![allow(unreachable_pub, reason = "everything in a test binary is its own")]
+
 #[path = "supervision/fixture.rs"]
 mod fixture;
 
