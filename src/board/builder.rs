@@ -14,7 +14,7 @@ use super::liveness::LivenessArgs;
 use super::pruner::{DAYS_AHEAD, PrunerArgs};
 use super::rescuer::RescuerArgs;
 use super::tree::Blueprint;
-use super::{Board, Inner};
+use super::{Board, Inner, STOP_WITHIN};
 use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups, check_payload_limit};
 use crate::handler::{Handler, Job, Registry};
@@ -189,7 +189,9 @@ impl Builder {
         let card = self.card(&office);
         self.prepare(&office, &card).await?;
         let hurry = CancellationToken::new();
-        let spec = self.blueprint(&office, card, hurry.clone()).into_spec();
+        let blueprint = self.blueprint(&office, card, hurry.clone());
+        let stop_within = blueprint.gate.closes_within() + STOP_WITHIN;
+        let spec = blueprint.into_spec();
         let started = match parent {
             Some(parent) => spec.spawn_linked(parent).await,
             None => spec.spawn().await,
@@ -201,6 +203,7 @@ impl Builder {
             root,
             office,
             hurry,
+            stop_within,
             _database: self.database,
         })))
     }

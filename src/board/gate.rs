@@ -57,6 +57,11 @@ impl Gate {
 }
 
 impl GateArgs {
+    /// How long closing takes at most.
+    pub(super) fn closes_within(&self) -> Duration {
+        self.grace + self.cancel_grace + CUT_WITHIN
+    }
+
     async fn close(&self) {
         let custody = &self.office.custody;
         self.office.close();

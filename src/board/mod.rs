@@ -16,6 +16,7 @@ mod tree;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 pub use builder::{
     Builder, DEFAULT_HISTORY, DEFAULT_LEASE, DEFAULT_MAX_DEATHS, DEFAULT_SHUTDOWN_GRACE,
@@ -31,6 +32,10 @@ use crate::queue::Office;
 use crate::store::Database;
 use crate::supervision::SupervisorRef;
 
+/// How long the tree may take to stop beyond the graces: the ledger's last write, the goodbye, workers
+/// that block their threads.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
 /// A running board: its supervision tree, its client, its health. Cheap to clone.
 ///
 /// Call [`shutdown`](Self::shutdown) before the process ends. Without it nothing is lost either, but
@@ -44,6 +49,8 @@ struct Inner {
     office: Arc<Office>,
     /// Fires to end a shutdown's grace early.
     hurry: CancellationToken,
+    /// How long a shutdown may take, with everything that it waits for.
+    stop_within: Duration,
     /// An embedded server must outlive the tree.
     _database: Database,
 }
@@ -107,8 +114,11 @@ impl Board {
     ///
     /// [`Error::is_start`] when the tree did not stop in time; the process should exit then.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        // The gate is the first to stop, and takes as long as its grace.
-        let stopped = self.0.root.stop_and_wait("shutdown", None).await;
+        let stopped = self
+            .0
+            .root
+            .stop_and_wait("shutdown", Some(self.0.stop_within))
+            .await;
         stopped.map_err(|cause| Error::start("cannot stop the board").because(cause))
     }
 

@@ -16,7 +16,7 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::job::NodeId;
 use crate::queue::{Counters, Office, Patience};
-use crate::store::{Notice, RescuedJob, Troubled};
+use crate::store::{Fate, Notice, RescuedJob, Troubled};
 
 /// How often to look for jobs whose node is on no list, which reads the whole table.
 const SEARCH_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -147,15 +147,22 @@ impl RescuerState {
     fn tell(&self, rescued: Vec<RescuedJob>) {
         let office = &self.args.office;
         Counters::add(&office.counters.rescued, rescued.len());
-        for job in rescued {
-            if job.is_buried {
-                tracing::error!(job = %job.id, queue = job.queue, "quarantined: process after process died under it");
-            } else {
-                tracing::warn!(job = %job.id, queue = job.queue, "taken back from a node that is gone");
-                office.client.tell(Notice::Available {
-                    queue: job.queue,
-                    priority: job.priority,
-                });
+        for RescuedJob {
+            id,
+            queue,
+            priority,
+            fate,
+        } in rescued
+        {
+            match fate {
+                Fate::Rescued => {
+                    tracing::warn!(job = %id, queue, "taken back from a node that is gone");
+                    office.client.tell(Notice::Available { queue, priority });
+                }
+                Fate::Quarantined => {
+                    tracing::error!(job = %id, queue, "quarantined: process after process died under it");
+                }
+                Fate::Cancelled => tracing::info!(job = %id, queue, "cancelled; its node is gone"),
             }
         }
     }

@@ -34,7 +34,7 @@ pub use database::{
 };
 pub use executor::Executor;
 pub(crate) use lifeline::{Lifeline, Renewal};
-pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
+pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub use read::{Arguments, DeadLetter, JobInfo, QueueInfo};
 pub(crate) use settle::Settlement;

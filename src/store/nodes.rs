@@ -35,7 +35,18 @@ pub(crate) struct RescuedJob {
     pub(crate) id: JobId,
     pub(crate) queue: String,
     pub(crate) priority: i16,
-    pub(crate) is_buried: bool,
+    pub(crate) fate: Fate,
+}
+
+/// What became of a job whose node died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is available again.
+    Rescued,
+    /// Too many processes died under it: it is buried.
+    Quarantined,
+    /// Somebody had asked for its cancellation.
+    Cancelled,
 }
 
 /// An attempt in this node's hands that must stop.
@@ -143,7 +154,7 @@ impl Store {
         let mut session = self.upkeep().await?;
         let max_deaths = i32::try_from(max_deaths).unwrap_or(i32::MAX);
         let rows = session
-            .fetch::<(BigInt, Text, SmallInt, Bool), _>(
+            .fetch::<(BigInt, Text, SmallInt, Text), _>(
                 "rescue",
                 &self.sql().rescue,
                 &[
@@ -152,11 +163,15 @@ impl Store {
                 ],
             )
             .await?;
-        let rescued = |(id, queue, priority, is_buried): (i64, String, i16, bool)| RescuedJob {
+        let rescued = |(id, queue, priority, fate): (i64, String, i16, String)| RescuedJob {
             id: JobId::from_i64(id),
             queue,
             priority,
-            is_buried,
+            fate: match fate.as_str() {
+                "quarantined" => Fate::Quarantined,
+                "cancelled" => Fate::Cancelled,
+                _ => Fate::Rescued,
+            },
         };
         Ok(rows.into_iter().map(rescued).collect())
     }

@@ -8,7 +8,7 @@ with dead as materialized (
     select id, name from callboard.nodes where condemned_at is not null for update skip locked
 ),
 orphan as materialized (
-    select j.id, j.node, j.deaths
+    select j.id, j.node, j.deaths, j.cancel_requested_at is not null as is_cancelled
       from callboard.jobs j
      where j.state = 'executing'
        and (j.node in (select id from dead)
@@ -17,13 +17,14 @@ orphan as materialized (
        for update of j skip locked
 ),
 verdict as materialized (
-    select o.id, coalesce(d.name, o.node::text) as node_name,
+    select o.id, o.is_cancelled, coalesce(d.name, o.node::text) as node_name,
            o.deaths + case when o.deaths > 0 or not bool_or(o.deaths > 0) over (partition by o.node)
                            then 1 else 0 end as deaths
       from orphan o left join dead d on d.id = o.node
 ),
 charged as materialized (
     select v.id, v.deaths,
+           case when v.is_cancelled then 'cancelled' when v.deaths >= $2 then 'quarantined' else 'rescued' end as fate,
            jsonb_build_object('kind', 'process_died', 'at', clock_timestamp(),
                'message', 'the process ' || v.node_name || ' died while it held this job') as failure
       from verdict v
@@ -33,14 +34,15 @@ rescued as (
        set state = 'available', node = null, deaths = c.deaths,
            errors = coalesce(j.errors, '[]') || (c.failure || jsonb_build_object('attempt', j.attempt))
       from charged c
-     where j.id = c.id and c.deaths < $2
-    returning j.id, j.queue, j.priority, false as is_buried
+     where j.id = c.id and c.fate = 'rescued'
+    returning j.id, j.queue, j.priority, c.fate
 ),
 ended as (
     delete from callboard.jobs j
      using charged c
-     where j.id = c.id and c.deaths >= $2
-    returning j.*, c.deaths as all_deaths, c.failure
+     where j.id = c.id and c.fate <> 'rescued'
+    returning j.*, c.deaths as all_deaths, c.fate,
+              coalesce(j.errors, '[]') || (c.failure || jsonb_build_object('attempt', j.attempt)) as all_errors
 ),
 buried as (
     insert into callboard.dead_letters
@@ -49,8 +51,17 @@ buried as (
             diagnostics, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
            all_deaths, args_version, priority, max_attempts, 'quarantined', queue, kind, backoff,
-           coalesce(errors, '[]') || (failure || jsonb_build_object('attempt', attempt)), '{}', args
+           all_errors, '{}', args
       from ended
+     where fate = 'quarantined'
+),
+logged as (
+    -- Somebody had asked for its cancellation; nobody has to run it again for that.
+    insert into callboard.history
+           (id, enqueued_at, attempted_at, node, attempt, state, queue, kind, errors)
+    select id, enqueued_at, attempted_at, node, attempt, 'cancelled', queue, kind, all_errors
+      from ended
+     where fate = 'cancelled'
 ),
 forgotten as (
     -- A node leaves the list when nothing is found in its name any more. What this statement takes
@@ -60,6 +71,6 @@ forgotten as (
      where n.id in (select id from dead)
        and not exists (select from callboard.jobs j where j.state = 'executing' and j.node = n.id)
 )
-select id, queue, priority, is_buried from rescued
+select id, queue, priority, fate from rescued
 union all
-select id, queue, priority, true from ended
+select id, queue, priority, fate from ended
