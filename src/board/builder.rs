@@ -17,9 +17,9 @@ use super::tree::Blueprint;
 use super::{Board, Inner, STOP_WITHIN};
 use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups, check_payload_limit};
-use crate::handler::{Handler, Job, Registry};
+use crate::handler::{Handler, Job, Registry, install_hook};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, NodeId};
-use crate::queue::{Counters, Custody, Office, Outbox, Patience, Queue, Vitals, install_hook};
+use crate::queue::{Counters, Custody, Office, Outbox, Patience, Queue, Vitals};
 use crate::random::random_bits;
 use crate::store::{Database, Lanes, NodeCard, Store};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::WorkerState;
+use super::{WorkerState, panics};
 use crate::client::Client;
 use crate::job::{Attempt, JobId, NodeId, Transition};
 use crate::store::{Executor, Settlement};
@@ -270,12 +270,10 @@ impl Context {
         // Dropping this future at a time limit must reach the thread.
         let _guard = blocking.token.clone().drop_guard();
         let span = tracing::Span::current();
-        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&blocking))).await {
+        let work = move || span.in_scope(|| panics::catch(|| work(&blocking)));
+        match tokio::task::spawn_blocking(work).await? {
             Ok(value) => Ok(value),
-            Err(panicked) if panicked.is_panic() => {
-                std::panic::resume_unwind(panicked.into_panic())
-            }
-            Err(cancelled) => Err(cancelled.into()),
+            Err(panicked) => panicked.resume(),
         }
     }
 }

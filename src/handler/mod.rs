@@ -5,6 +5,7 @@ mod context;
 mod erased;
 mod function;
 mod job;
+mod panics;
 mod registry;
 mod worker_state;
 
@@ -13,5 +14,6 @@ pub(crate) use context::{ContextParts, InTransaction, StopSignal};
 pub use erased::Handler;
 pub use function::{Function, FunctionHandler, call_of, function_of};
 pub use job::Job;
+pub(crate) use panics::{IN_HANDLER, failure_of, install_hook};
 pub(crate) use registry::Registry;
 pub(crate) use worker_state::{StateFactory, WorkerState};

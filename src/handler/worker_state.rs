@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
@@ -10,20 +10,23 @@ use crate::BoxError;
 
 /// What a worker keeps across jobs: a loaded model, a client, a cache. Dropped with the worker.
 pub(crate) struct WorkerState {
-    value: Box<dyn Any + Send>,
+    /// Never locked, since its owner has it alone. It makes the context `Sync`, so that a handler may
+    /// lend it across an await, whatever the state is.
+    value: Mutex<Box<dyn Any + Send>>,
     type_name: &'static str,
 }
 
 impl WorkerState {
     pub(crate) fn new<S: Send + 'static>(state: S) -> Self {
         Self {
-            value: Box::new(state),
+            value: Mutex::new(Box::new(state)),
             type_name: std::any::type_name::<S>(),
         }
     }
 
     pub(crate) fn get<S: 'static>(&mut self) -> Option<&mut S> {
-        self.value.downcast_mut()
+        let value = self.value.get_mut();
+        value.unwrap_or_else(PoisonError::into_inner).downcast_mut()
     }
 
     pub(crate) fn type_name(&self) -> &'static str {

@@ -12,10 +12,10 @@ use tracing::Instrument;
 
 use super::Office;
 use super::lease::Lease;
-use super::panics::{IN_HANDLER, failure_of};
 use crate::BoxError;
 use crate::handler::{
-    CancelReason, Context, ContextParts, Handler, InTransaction, StopSignal, WorkerState,
+    CancelReason, Context, ContextParts, Handler, IN_HANDLER, InTransaction, StopSignal,
+    WorkerState, failure_of,
 };
 use crate::job::{Ending, Failure, FailureKind, Outcome};
 

@@ -11,7 +11,6 @@ mod lease;
 mod look_ahead;
 mod office;
 mod outbox;
-mod panics;
 mod patience;
 mod tree;
 mod vitals;
@@ -24,7 +23,6 @@ pub use config::{
 pub(crate) use custody::Custody;
 pub(crate) use office::{Counters, Office};
 pub(crate) use outbox::{Answer, Outbox, Unwritten};
-pub(crate) use panics::install_hook;
 pub(crate) use patience::Patience;
 pub(crate) use tree::queue_child;
 pub use vitals::Condition;

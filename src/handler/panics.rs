@@ -5,14 +5,14 @@
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::RefCell;
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use crate::job::{Failure, FailureKind};
 
 tokio::task_local! {
     /// Set while a handler is polled, so that other panics are left alone.
-    pub(super) static IN_HANDLER: ();
+    pub(crate) static IN_HANDLER: ();
 }
 
 thread_local! {
@@ -44,17 +44,41 @@ fn remember(info: &PanicHookInfo<'_>) {
         place,
         backtrace: Backtrace::force_capture(),
     };
-    LAST.with(|last| *last.borrow_mut() = Some(trace));
+    LAST.set(Some(trace));
+}
+
+/// A panic that was caught on one thread, to go on on another.
+pub(super) struct Carried {
+    payload: Box<dyn Any + Send>,
+    trace: Option<Trace>,
+}
+
+/// Runs a handler's work on a thread that is not the handler's.
+pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Carried> {
+    // What the work leaves broken is dropped with it: the panic goes on in the handler.
+    let caught = IN_HANDLER.sync_scope((), || catch_unwind(AssertUnwindSafe(work)));
+    caught.map_err(|payload| Carried {
+        payload,
+        trace: LAST.take(),
+    })
+}
+
+impl Carried {
+    /// Goes on as if it had happened here.
+    pub(super) fn resume(self) -> ! {
+        LAST.set(self.trace);
+        resume_unwind(self.payload)
+    }
 }
 
 /// The record of a panic that was caught on this thread just now.
-pub(super) fn failure_of(payload: &(dyn Any + Send)) -> Failure {
+pub(crate) fn failure_of(payload: &(dyn Any + Send)) -> Failure {
     let text = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a value that is not a text".to_owned());
-    match LAST.with(|last| last.borrow_mut().take()) {
+    match LAST.take() {
         Some(trace) => {
             let message = format!("panicked at {}: {text}", trace.place);
             let backtrace = trace.backtrace.to_string();
