@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -92,7 +92,8 @@ pub(crate) enum InTransaction {
 pub struct Context {
     parts: ContextParts,
     state: WorkerState,
-    in_transaction: InTransaction,
+    /// Whether a [`Completion`] was written, once somebody asked for one.
+    completed: Option<Arc<AtomicBool>>,
 }
 
 impl Context {
@@ -100,13 +101,18 @@ impl Context {
         Self {
             parts,
             state,
-            in_transaction: InTransaction::No,
+            completed: None,
         }
     }
 
     /// Ends the attempt's view and gives the worker its state back.
     pub(crate) fn into_state(self) -> (WorkerState, InTransaction) {
-        (self.state, self.in_transaction)
+        let is_completed = |completed: Arc<AtomicBool>| completed.load(Ordering::Acquire);
+        let in_transaction = match self.completed.is_some_and(is_completed) {
+            true => InTransaction::Completed,
+            false => InTransaction::No,
+        };
+        (self.state, in_transaction)
     }
 
     /// The job's id.
@@ -217,30 +223,48 @@ impl Context {
     /// effects and its completion commit together, so neither happens without the other.
     ///
     /// Return [`Outcome::Done`](crate::Outcome::Done) after the commit. If the transaction rolls
-    /// back, return an error, and the job is retried.
+    /// back, return an error, and the job is retried. For a connection that lies in the worker's
+    /// state, see [`completion`](Self::completion).
     ///
     /// # Errors
     ///
     /// [`Error::is_lease_lost`] when this attempt is not the job's current one any more: roll back.
     pub async fn complete_in(&mut self, executor: impl Executor) -> Result<(), Error> {
-        let settlement = Settlement {
+        self.completion().complete_in(executor).await
+    }
+
+    /// The means to complete this job in a transaction, apart from the context: for a connection
+    /// that is borrowed from the worker's [`state`](Self::state).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callboard::{BoxError, Context};
+    /// use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+    ///
+    /// async fn charge(cx: &mut Context, account: i64) -> Result<(), BoxError> {
+    ///     let completion = cx.completion();
+    ///     let connection = cx.state::<AsyncPgConnection>()?;
+    ///     connection
+    ///         .transaction(async |tx| {
+    ///             diesel::sql_query("update accounts set charges = charges + 1 where id = $1")
+    ///                 .bind::<diesel::sql_types::BigInt, _>(account)
+    ///                 .execute(tx)
+    ///                 .await?;
+    ///             Ok(completion.complete_in(tx).await?)
+    ///         })
+    ///         .await
+    /// }
+    /// # callboard::functions![charge];
+    /// ```
+    pub fn completion(&mut self) -> Completion {
+        Completion {
             id: self.parts.id,
             attempt: self.parts.attempt,
-            transition: Transition::Complete { output: None },
-            diagnostics: None,
-        };
-        let store = self.parts.client.store();
-        if !store
-            .settle_on(executor, self.parts.node, &settlement)
-            .await?
-        {
-            return Err(Error::lease_lost(format!(
-                "attempt {} of job {} is not the current one any more; its transaction must roll back",
-                self.parts.attempt, self.parts.id
-            )));
+            node: self.parts.node,
+            client: self.parts.client.clone(),
+            completed: Arc::clone(self.completed.get_or_insert_default()),
         }
-        self.in_transaction = InTransaction::Completed;
-        Ok(())
     }
 
     /// Runs work that blocks its thread (files, computation, a synchronous library) outside the async
@@ -275,6 +299,42 @@ impl Context {
             Ok(value) => Ok(value),
             Err(panicked) => panicked.resume(),
         }
+    }
+}
+
+/// The means to complete a job in a transaction of its handler's own; see [`Context::completion`].
+#[derive(Debug)]
+#[must_use = "the job is completed by complete_in"]
+pub struct Completion {
+    id: JobId,
+    attempt: Attempt,
+    node: NodeId,
+    client: Client,
+    completed: Arc<AtomicBool>,
+}
+
+impl Completion {
+    /// As [`Context::complete_in`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::complete_in`].
+    pub async fn complete_in(&self, executor: impl Executor) -> Result<(), Error> {
+        let settlement = Settlement {
+            id: self.id,
+            attempt: self.attempt,
+            transition: Transition::Complete { output: None },
+            diagnostics: None,
+        };
+        let store = self.client.store();
+        if !store.settle_on(executor, self.node, &settlement).await? {
+            return Err(Error::lease_lost(format!(
+                "attempt {} of job {} is not the current one any more; its transaction must roll back",
+                self.attempt, self.id
+            )));
+        }
+        self.completed.store(true, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ mod panics;
 mod registry;
 mod worker_state;
 
-pub use context::{Blocking, CancelReason, Context, Stopped};
+pub use context::{Blocking, CancelReason, Completion, Context, Stopped};
 pub(crate) use context::{ContextParts, InTransaction, StopSignal};
 pub use erased::Handler;
 pub use function::{Function, FunctionHandler, call_of, function_of};

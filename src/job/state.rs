@@ -56,6 +56,14 @@ named! {
     }
 }
 
+impl JobState {
+    /// Whether the job has ended. Only a dead one comes back, when it is requeued.
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled | Self::Dead)
+    }
+}
+
 named! {
     /// Why a job was buried among the dead letters.
     BuryReason {

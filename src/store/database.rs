@@ -231,8 +231,13 @@ impl Database {
         Ok(())
     }
 
-    /// A fresh connection, made within the connect time-out.
-    pub(crate) async fn connect(&self) -> Result<AsyncPgConnection, Error> {
+    /// A fresh connection of your own to the same database, made as the board makes its own: for
+    /// the tables of the application, for [`Client::enqueue_in`](crate::Client::enqueue_in).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] names host, port and cause.
+    pub async fn connect(&self) -> Result<AsyncPgConnection, Error> {
         let failed = || Error::connect(format!("cannot connect to PostgreSQL at {}", self.place()));
         let connecting = async {
             match &self.connector {
