@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::payload::NOT_READABLE;
 use super::{
     Codec, DecodeError, Defaults, InvalidName, MAX_MAX_ATTEMPTS, NameOf, Stored, check_name,
     describe, trace,
@@ -93,8 +94,7 @@ impl Kind {
         }
         if !self.is_storable {
             return refuse(format!(
-                "has arguments that postcard cannot read back ({}): serde's untagged, flatten and \
-                 serde_json::Value need a format that describes itself; wrap such a value as a String",
+                "has unfit arguments ({}): {NOT_READABLE}",
                 self.shape
             ));
         }

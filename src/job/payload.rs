@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Fingerprint, describe, fingerprint_of};
+use super::{Fingerprint, describe, fingerprint_of, trace};
 
 /// The largest payload that is accepted at the enqueue unless configured, in bytes.
 pub const DEFAULT_PAYLOAD_LIMIT: usize = 1024 * 1024;
 /// The largest payload limit that can be configured, in bytes.
 pub const MAX_PAYLOAD_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Why some types are no arguments, and the way out.
+pub(super) const NOT_READABLE: &str = "postcard cannot read them back: serde's untagged, flatten and \
+     serde_json::Value need a format that describes itself; wrap such a value as a String";
 
 /// The first byte of every payload: the format of what follows (postcard 1.x).
 const FORMAT: u8 = 1;
@@ -93,14 +97,22 @@ impl fmt::Debug for Stored<'_> {
 ///
 /// # Errors
 ///
-/// When serde cannot write the type without describing it: `flatten`, untagged enums,
-/// `skip_serializing_if` and `serde_json::Value` are of that sort.
-pub fn encode<A: Serialize>(arguments: &A) -> Result<Vec<u8>, EncodeError> {
-    let bytes = postcard::to_extend(arguments, vec![FORMAT]);
-    bytes.map_err(|cause| EncodeError {
+/// When postcard could not read them back (`flatten`, untagged enums, `serde_json::Value`), or cannot
+/// write them (`skip_serializing_if`, sequences of unknown length).
+pub fn encode<A>(arguments: &A) -> Result<Vec<u8>, EncodeError>
+where
+    A: Serialize + DeserializeOwned + 'static,
+{
+    let refused = |cause: String| EncodeError {
         shape: std::any::type_name::<A>().to_owned(),
-        cause: cause.to_string(),
-    })
+        cause,
+    };
+    // Postcard writes such types without complaint; only their reader would hear of it.
+    if trace::<A>().is_self_describing() {
+        return Err(refused(NOT_READABLE.to_owned()));
+    }
+    let bytes = postcard::to_extend(arguments, vec![FORMAT]);
+    bytes.map_err(|cause| refused(cause.to_string()))
 }
 
 fn decode_exact<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, DecodeError> {
