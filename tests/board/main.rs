@@ -7,4 +7,7 @@
 
 mod support;
 
-mod smoke;
+mod enqueue;
+mod refusal;
+mod schedule;
+mod transaction;

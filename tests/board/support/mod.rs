@@ -1,25 +1,49 @@
 //! What the tests share: a server, a database for each test, waiting for facts.
 
+pub mod script;
 pub mod server;
+pub mod sql;
 
 use std::time::Duration;
 
 use callboard::board::Builder;
 use callboard::job::{JobId, JobState};
 use callboard::store::JobInfo;
-use callboard::{Board, Client, Database};
+use callboard::{Board, BoxError, Client, Database, Queue};
 
 /// How long a fact may take to come true before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A fresh, migrated database of its own.
 pub async fn database() -> Database {
-    Database::from_url(&server::fresh_database().await).expect("the server's URL is valid")
+    database_at(&server::fresh_database().await)
 }
 
 /// A board over a fresh database.
 pub async fn board(configure: impl FnOnce(Builder) -> Builder) -> Board {
     board_on(database().await, configure).await
+}
+
+/// A board over the database at `url`.
+pub async fn board_at(url: &str, configure: impl FnOnce(Builder) -> Builder) -> Board {
+    board_on(database_at(url), configure).await
+}
+
+/// The database at `url`.
+pub fn database_at(url: &str) -> Database {
+    Database::from_url(url).expect("the server's URL is valid")
+}
+
+/// A queue whose jobs find `shared` as their worker's state: how a test and its handlers talk.
+pub fn sharing<S>(queue: Queue, shared: &S) -> Queue
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let shared = shared.clone();
+    queue.worker_state(move || {
+        let shared = shared.clone();
+        async move { Ok::<_, BoxError>(shared) }
+    })
 }
 
 /// A board over this database.
