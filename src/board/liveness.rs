@@ -61,10 +61,11 @@ impl Liveness {
         myself: ActorRef<LivenessMessage>,
         args: LivenessArgs,
     ) -> Result<LivenessState, ActorProcessingErr> {
-        let custody_of = Arc::clone(&args.office);
+        // The office owns its wake-ups, so they must not own it.
+        let office = Arc::downgrade(&args.office);
         args.office.wakeups.on(Interest::Cancel, move |notice| {
-            if let Notice::Cancel(id) = notice {
-                custody_of.custody.stop(*id, CancelReason::Requested);
+            if let (Notice::Cancel(id), Some(office)) = (notice, office.upgrade()) {
+                office.custody.stop(*id, CancelReason::Requested);
             }
         });
         let stop = CancellationToken::new();

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod embedded_end;
 mod enqueue;
 mod refusal;
 mod schedule;
