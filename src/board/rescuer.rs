@@ -6,7 +6,7 @@
 //! a lease: the others had the same trouble and are on their way back. What is lost if it is killed at any await: nothing, a
 //! rescue is one statement.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -147,23 +147,25 @@ impl RescuerState {
     fn tell(&self, rescued: Vec<RescuedJob>) {
         let office = &self.args.office;
         Counters::add(&office.counters.rescued, rescued.len());
-        for RescuedJob {
-            id,
-            queue,
-            priority,
-            fate,
-        } in rescued
-        {
-            match fate {
+        let mut available: HashMap<String, (u32, i16)> = HashMap::new();
+        for job in rescued {
+            let RescuedJob { id, queue, .. } = &job;
+            match job.fate {
                 Fate::Rescued => {
-                    tracing::warn!(job = %id, queue, "taken back from a node that is gone");
-                    office.client.tell(Notice::Available { queue, priority });
+                    tracing::debug!(job = %id, queue, "taken back from a node that is gone");
+                    let (jobs, most_urgent) = available.entry(job.queue).or_insert((0, i16::MAX));
+                    *jobs += 1;
+                    *most_urgent = job.priority.min(*most_urgent);
                 }
                 Fate::Quarantined => {
                     tracing::error!(job = %id, queue, "quarantined: process after process died under it");
                 }
                 Fate::Cancelled => tracing::info!(job = %id, queue, "cancelled; its node is gone"),
             }
+        }
+        for (queue, (jobs, priority)) in available {
+            tracing::warn!(jobs, queue, "taken back from a node that is gone");
+            office.client.tell(Notice::Available { queue, priority });
         }
     }
 }
