@@ -15,6 +15,7 @@ pub(super) struct LookAhead {
     max: u32,
     seconds_per_job: Option<f64>,
     seconds_per_claim: Option<f64>,
+    is_warm: bool,
 }
 
 impl LookAhead {
@@ -24,6 +25,7 @@ impl LookAhead {
             max,
             seconds_per_job: None,
             seconds_per_claim: None,
+            is_warm: false,
         }
     }
 
@@ -32,8 +34,11 @@ impl LookAhead {
         self.seconds_per_job = Some(mean(self.seconds_per_job, time));
     }
 
-    /// A claim took this long.
+    /// A claim took this long. The first one connects and prepares, so it tells nothing of others.
     pub(super) fn claim_took(&mut self, time: Duration) {
+        if !std::mem::replace(&mut self.is_warm, true) {
+            return;
+        }
         self.seconds_per_claim = Some(mean(self.seconds_per_claim, time));
     }
 
@@ -60,6 +65,7 @@ mod tests {
     fn look_ahead(job: Duration, claim: Duration) -> LookAhead {
         let mut look_ahead = LookAhead::new(1_000);
         look_ahead.job_took(job);
+        look_ahead.claim_took(Duration::from_secs(1));
         look_ahead.claim_took(claim);
         look_ahead
     }
