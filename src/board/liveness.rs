@@ -19,7 +19,7 @@ use crate::Error;
 use crate::client::Interest;
 use crate::handler::CancelReason;
 use crate::queue::{Office, Patience};
-use crate::store::{Finding, Lifeline, NodeCard, Notice, Renewal};
+use crate::store::{Database, Finding, Lifeline, NodeCard, Notice, Renewal};
 
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
 
@@ -69,7 +69,7 @@ impl Liveness {
             }
         });
         let stop = CancellationToken::new();
-        start_thread(args.clone(), stop.clone(), myself)?;
+        start_thread(Proof::of(&args), stop.clone(), myself)?;
         Ok(LivenessState {
             args,
             inspection: Pulse::default(),
@@ -170,8 +170,24 @@ impl LivenessState {
     }
 }
 
+/// What the thread proves, and where. It may end a little after everything else here, so it keeps
+/// nothing of the board, and no embedded server.
+struct Proof {
+    database: Database,
+    card: NodeCard,
+}
+
+impl Proof {
+    fn of(args: &LivenessArgs) -> Self {
+        Self {
+            database: args.office.store.database().unowned(),
+            card: args.card.clone(),
+        }
+    }
+}
+
 fn start_thread(
-    args: LivenessArgs,
+    proof: Proof,
     stop: CancellationToken,
     actor: ActorRef<LivenessMessage>,
 ) -> std::io::Result<()> {
@@ -182,7 +198,7 @@ fn start_thread(
         runtime.block_on(async {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = live(&args, &actor) => {}
+                () = live(&proof, &actor) => {}
             }
         });
         // A connection that cannot be closed must not keep the thread.
@@ -195,10 +211,10 @@ fn start_thread(
 }
 
 /// Renews the lease, over connection after connection, until the actor is gone.
-async fn live(args: &LivenessArgs, actor: &ActorRef<LivenessMessage>) {
+async fn live(proof: &Proof, actor: &ActorRef<LivenessMessage>) {
     let mut patience = Patience::default();
     loop {
-        let error = match connected(args, actor, &mut patience).await {
+        let error = match connected(proof, actor, &mut patience).await {
             Ok(()) => return,
             Err(error) => error,
         };
@@ -211,18 +227,17 @@ async fn live(args: &LivenessArgs, actor: &ActorRef<LivenessMessage>) {
 
 /// Renews over one connection. Ends without an error when the actor is gone.
 async fn connected(
-    args: &LivenessArgs,
+    Proof { database, card }: &Proof,
     actor: &ActorRef<LivenessMessage>,
     patience: &mut Patience,
 ) -> Result<(), Error> {
-    let (office, lease) = (&args.office, args.card.lease);
-    let every = lease / 3;
-    let mut lifeline = Lifeline::connect(office.store.database(), office.node, every).await?;
+    let every = card.lease / 3;
+    let mut lifeline = Lifeline::connect(database, card.id, every).await?;
     loop {
-        let renewal = lifeline.renew(lease).await?;
+        let renewal = lifeline.renew(card.lease).await?;
         patience.succeeded();
         if renewal == Renewal::Unknown {
-            lifeline.register(&args.card).await?;
+            lifeline.register(card).await?;
         }
         if actor.cast(LivenessMessage::Renewed(Ok(renewal))).is_err() {
             return Ok(());

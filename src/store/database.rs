@@ -165,6 +165,14 @@ impl Database {
         self.embedded.as_deref().map(Embedded::url)
     }
 
+    /// The same database, for somebody who must not keep an embedded server alive.
+    pub(crate) fn unowned(&self) -> Self {
+        Self {
+            embedded: None,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn schema_name(&self) -> &str {
         &self.schema
     }
