@@ -7,7 +7,10 @@
 
 mod support;
 
+mod ending;
 mod enqueue;
+mod panic;
 mod refusal;
 mod schedule;
+mod text;
 mod transaction;
