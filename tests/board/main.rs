@@ -7,10 +7,12 @@
 
 mod support;
 
+mod cancel;
 mod ending;
 mod enqueue;
 mod panic;
 mod refusal;
+mod requeue;
 mod schedule;
 mod text;
 mod transaction;
