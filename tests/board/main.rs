@@ -8,8 +8,11 @@
 mod support;
 
 mod cancel;
+mod defaults;
 mod ending;
 mod enqueue;
+mod functions;
+mod kinds;
 mod panic;
 mod refusal;
 mod requeue;
