@@ -345,6 +345,7 @@ impl Builder {
         for (option, value) in [
             ("history", self.history),
             ("retry_start_for", self.retry_start_for),
+            ("shutdown_grace", self.shutdown_grace),
         ] {
             if value > MAX_WAIT {
                 return refuse(option, format!("{value:?}"), "at most a hundred years");

@@ -79,7 +79,7 @@ impl GateArgs {
         let cut_within = if self.hurry.is_cancelled() {
             CUT_WITHIN
         } else {
-            self.cancel_grace.saturating_add(CUT_WITHIN)
+            self.cancel_grace + CUT_WITHIN
         };
         if tokio::time::timeout(cut_within, custody.empty())
             .await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::StateFactory;
-use crate::job::{NameOf, check_name};
+use crate::job::{MAX_WAIT, NameOf, check_name};
 use crate::{BoxError, Error};
 
 /// How many workers a queue has unless configured.
@@ -102,7 +102,7 @@ impl Queue {
     }
 
     /// Lets a cancelled handler take this long to stop by itself before its future is dropped
-    /// (default [`DEFAULT_CANCEL_GRACE`]).
+    /// (default [`DEFAULT_CANCEL_GRACE`], at most a hundred years).
     pub fn cancel_grace(mut self, cancel_grace: Duration) -> Self {
         self.cancel_grace = cancel_grace;
         self
@@ -151,6 +151,13 @@ impl Queue {
                 "poll_every",
                 format!("{:?}", self.poll_every),
                 "10ms to a day",
+            );
+        }
+        if self.cancel_grace > MAX_WAIT {
+            return refuse(
+                "cancel_grace",
+                format!("{:?}", self.cancel_grace),
+                "at most a hundred years",
             );
         }
         Ok(())
