@@ -8,14 +8,21 @@
 mod support;
 
 mod cancel;
+mod completion;
 mod defaults;
 mod ending;
 mod enqueue;
 mod functions;
 mod kinds;
+mod limits;
+mod options;
 mod panic;
 mod refusal;
 mod requeue;
+mod running;
 mod schedule;
+mod schema;
+mod span;
 mod text;
 mod transaction;
+mod worker_state;
