@@ -18,7 +18,7 @@ use super::{Board, Inner, STOP_WITHIN};
 use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups, check_payload_limit};
 use crate::handler::{Handler, Job, Registry, install_hook};
-use crate::job::{DEFAULT_PAYLOAD_LIMIT, NodeId};
+use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT, NodeId};
 use crate::queue::{Counters, Custody, Office, Outbox, Patience, Queue, Vitals};
 use crate::random::random_bits;
 use crate::store::{Database, Lanes, NodeCard, Store};
@@ -33,6 +33,9 @@ pub const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 pub const DEFAULT_MAX_DEATHS: u32 = 3;
 /// How long finished jobs are kept in the history, unless configured.
 pub const DEFAULT_HISTORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The longest lease.
+const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A board before it is started. Every option is checked by [`start`](Self::start).
 #[derive(Debug)]
@@ -106,7 +109,7 @@ impl Builder {
     }
 
     /// Lets this node be silent for so long before others take its jobs back (default
-    /// [`DEFAULT_LEASE`], at least 1 s, and at least three sweeps). It proves itself alive three times
+    /// [`DEFAULT_LEASE`], 1 s to a day, and at least three sweeps). It proves itself alive three times
     /// a lease. Too short, and a hiccup of the network makes jobs run twice; too long, and jobs wait
     /// for a node that hangs. A process that died is noticed much sooner.
     pub fn lease(mut self, lease: Duration) -> Self {
@@ -325,8 +328,8 @@ impl Builder {
                 "Board::{option} is {value}; expected {expected}"
             )))
         };
-        if self.lease < Duration::from_secs(1) {
-            return refuse("lease", format!("{:?}", self.lease), "at least 1s");
+        if self.lease < Duration::from_secs(1) || self.lease > MAX_LEASE {
+            return refuse("lease", format!("{:?}", self.lease), "1s to a day");
         }
         if self.sweep_every < Duration::from_millis(50) {
             return refuse(
@@ -335,9 +338,18 @@ impl Builder {
                 "at least 50ms",
             );
         }
-        if self.lease < 3 * self.sweep_every {
+        if self.lease / 3 < self.sweep_every {
             let value = format!("{:?} with sweep_every {:?}", self.lease, self.sweep_every);
             return refuse("lease", value, "at least three times sweep_every");
+        }
+        for (option, value) in [
+            ("history", self.history),
+            ("retry_start_for", self.retry_start_for),
+            ("shutdown_grace", self.shutdown_grace),
+        ] {
+            if value > MAX_WAIT {
+                return refuse(option, format!("{value:?}"), "at most a hundred years");
+            }
         }
         if self.max_deaths == 0 {
             return refuse("max_deaths", "0".to_owned(), "at least 1");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Client;
 use crate::Error;
 use crate::job::{
-    Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, NameOf, bounded_text,
-    check_name,
+    Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf,
+    bounded_text, check_name,
 };
 use crate::store::{CallRow, Executor, Notice};
 
@@ -22,9 +22,6 @@ const AFTER_TRANSACTION: [Duration; 3] = [
     Duration::from_millis(50),
     Duration::from_millis(500),
 ];
-
-/// The longest delay or furthest time of a call, about a hundred years.
-const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 impl Client {
     /// Enqueues a call and returns the job's id once it is committed.
@@ -215,7 +212,7 @@ fn checked_attempts(max_attempts: u16) -> Result<i16, String> {
 
 fn checked_limit(limit: Duration) -> Result<i64, String> {
     match i64::try_from(limit.as_millis()) {
-        Ok(ms) if ms > 0 && limit <= MAX_DELAY => Ok(ms),
+        Ok(ms) if ms > 0 && limit <= MAX_WAIT => Ok(ms),
         _ => Err(format!(
             "the time limit is {limit:?}; expected 1ms to a hundred years"
         )),
@@ -223,9 +220,9 @@ fn checked_limit(limit: Duration) -> Result<i64, String> {
 }
 
 fn checked_due(due: Due) -> Result<Due, String> {
-    let max_seconds = MAX_DELAY.as_secs().cast_signed();
+    let max_seconds = MAX_WAIT.as_secs().cast_signed();
     match due {
-        Due::After(delay) if delay > MAX_DELAY => Err(format!(
+        Due::After(delay) if delay > MAX_WAIT => Err(format!(
             "the delay is {delay:?}; expected at most a hundred years"
         )),
         Due::At(at)

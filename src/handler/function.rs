@@ -86,6 +86,21 @@ pub trait Function<Shape, Arguments>: Send + Sync + 'static {
     fn run<'a>(&'a self, cx: &'a mut Context, arguments: Arguments) -> Performed<'a>;
 }
 
+/// An async function that can be written down as a call; implemented for every one that fits.
+///
+/// It asks less than [`Function`], nothing of the future above all: whether that is `Send` is not
+/// known inside of the function's own body, and a function may enqueue itself.
+#[diagnostic::on_unimplemented(
+    message = "this function cannot be called as a job with these arguments",
+    note = "a job is an async fn with up to eight arguments that implement Serialize and \
+            DeserializeOwned, with or without `&mut Context` first, that returns (), Outcome, or a \
+            Result of either"
+)]
+pub trait Callable<Shape, Arguments> {}
+
+/// A callable with a context, for one lifetime of the context.
+pub trait ContextCallable<'a, Arguments> {}
+
 /// The shape of functions without a context.
 #[derive(Debug)]
 pub struct Plain;
@@ -106,6 +121,28 @@ pub trait ContextFunction<'a, Arguments>: Send + Sync + 'static {
 
 macro_rules! implement_for_arguments {
     ($($argument:ident)*) => {
+        impl<F, Fut, $($argument),*> Callable<Plain, ($($argument,)*)> for F
+        where
+            F: Fn($($argument),*) -> Fut,
+            Fut: Future,
+            Fut::Output: IntoOutcome,
+        {
+        }
+
+        impl<'a, F, Fut, $($argument),*> ContextCallable<'a, ($($argument,)*)> for F
+        where
+            F: Fn(&'a mut Context, $($argument),*) -> Fut,
+            Fut: Future,
+            Fut::Output: IntoOutcome,
+        {
+        }
+
+        impl<F, $($argument),*> Callable<WithContext, ($($argument,)*)> for F
+        where
+            F: for<'x> ContextCallable<'x, ($($argument,)*)>,
+        {
+        }
+
         impl<F, Fut, $($argument),*> Function<Plain, ($($argument,)*)> for F
         where
             F: Fn($($argument),*) -> Fut + Send + Sync + 'static,
@@ -160,7 +197,7 @@ implement_for_arguments!(A B C D E G H I);
 #[doc(hidden)]
 pub fn call_of<F, Shape, Arguments>(_function: F, arguments: Arguments) -> Call
 where
-    F: Function<Shape, Arguments>,
+    F: Callable<Shape, Arguments>,
     Arguments: Serialize + DeserializeOwned + 'static,
 {
     Call::named(std::any::type_name::<F>(), &arguments)

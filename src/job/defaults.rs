@@ -16,6 +16,10 @@ pub const MAX_MAX_ATTEMPTS: u16 = 1000;
 /// How long an attempt may take, unless its kind or its enqueue says otherwise.
 pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 
+/// The longest wait, delay or time limit, about a hundred years. What lies beyond is a mistake, and
+/// clocks and dates have their ends.
+pub const MAX_WAIT: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
 /// The defaults of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults {

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::payload::NOT_READABLE;
 use super::{
-    Codec, DecodeError, Defaults, InvalidName, MAX_MAX_ATTEMPTS, NameOf, Stored, check_name,
-    describe, trace,
+    Codec, DecodeError, Defaults, InvalidName, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf, Stored,
+    check_name, describe, trace,
 };
 
 type ToJson = dyn Fn(Stored<'_>) -> Result<Value, DecodeError> + Send + Sync;
@@ -86,9 +86,9 @@ impl Kind {
                 "has max_attempts {max}; expected 1 to {MAX_MAX_ATTEMPTS}"
             ));
         }
-        if self.defaults.time_limit.as_millis() == 0 {
+        if self.defaults.time_limit.as_millis() == 0 || self.defaults.time_limit > MAX_WAIT {
             return refuse(format!(
-                "has the time limit {:?}; expected at least 1ms",
+                "has the time limit {:?}; expected 1ms to a hundred years",
                 self.defaults.time_limit
             ));
         }

@@ -21,7 +21,7 @@ pub use backoff::Backoff;
 pub use call::{Call, Due};
 pub use defaults::{
     DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT, Defaults,
-    MAX_MAX_ATTEMPTS,
+    MAX_MAX_ATTEMPTS, MAX_WAIT,
 };
 pub use failure::{Failure, FailureKind};
 pub use fingerprint::{Fingerprint, Traced, describe, fingerprint_of, trace};

@@ -18,7 +18,8 @@ pub enum Outcome {
     Done,
     /// The job is completed, and its output is kept in the history as JSON.
     DoneWith(serde_json::Value),
-    /// The job runs again after this wait; nothing is charged.
+    /// The job runs again after this wait, [`MIN_SNOOZE`] to [`MAX_WAIT`](super::MAX_WAIT); nothing
+    /// is charged.
     Snooze(Duration),
     /// The job ends as cancelled, for this reason.
     Cancel(String),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Backoff, BuryReason, Failure, FailureKind, MIN_SNOOZE, Outcome};
+use super::{Backoff, BuryReason, Failure, FailureKind, MAX_WAIT, MIN_SNOOZE, Outcome};
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +96,7 @@ fn decided(outcome: Outcome) -> Transition {
             output: Some(output),
         },
         Outcome::Snooze(after) => Transition::Snooze {
-            after: after.max(MIN_SNOOZE),
+            after: after.clamp(MIN_SNOOZE, MAX_WAIT),
         },
         Outcome::Cancel(reason) => Transition::Cancel {
             failure: Failure::new(FailureKind::Cancelled, &reason),
@@ -117,7 +117,8 @@ fn failed(failure: Failure, budget: &Budget, random: f64) -> Transition {
         };
     }
     Transition::Retry {
-        after: budget.backoff.delay(failures, random),
+        // A date that the database cannot write would keep the answer from ever being stored.
+        after: budget.backoff.delay(failures, random).min(MAX_WAIT),
         failure,
     }
 }
@@ -170,6 +171,22 @@ mod tests {
         let ending = Ending::Decided(Outcome::Snooze(Duration::ZERO));
         let expected = Transition::Snooze { after: MIN_SNOOZE };
         assert_eq!(transition(ending, &budget(0), 0.0), expected);
+    }
+
+    #[test]
+    fn an_endless_wait_ends_in_a_hundred_years() {
+        let ending = Ending::Decided(Outcome::Snooze(Duration::MAX));
+        let expected = Transition::Snooze { after: MAX_WAIT };
+        assert_eq!(transition(ending, &budget(0), 0.0), expected);
+        let endless = Budget {
+            backoff: Backoff::constant(Duration::MAX),
+            ..budget(0)
+        };
+        let expected = Transition::Retry {
+            after: MAX_WAIT,
+            failure: boom(),
+        };
+        assert_eq!(transition(Ending::Failed(boom()), &endless, 1.0), expected);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::StateFactory;
-use crate::job::{NameOf, check_name};
+use crate::job::{MAX_WAIT, NameOf, check_name};
 use crate::{BoxError, Error};
 
 /// How many workers a queue has unless configured.
@@ -20,6 +20,8 @@ pub const DEFAULT_CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// The most workers of one queue in one process.
 const MAX_WORKERS: u32 = 100_000;
+/// The longest time between two polls.
+const MAX_POLL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most jobs that a worker may ask for at a time, and that may be claimed ahead.
 const MAX_STEP: u32 = 10_000;
 
@@ -91,8 +93,8 @@ impl Queue {
         self
     }
 
-    /// Looks for jobs that nobody announced this often (default [`DEFAULT_POLL_EVERY`], at least
-    /// 10 ms). Announced jobs start at once, so this bounds the delay only when notifications are
+    /// Looks for jobs that nobody announced this often (default [`DEFAULT_POLL_EVERY`], 10 ms
+    /// to a day). Announced jobs start at once, so this bounds the delay only when notifications are
     /// lost; shorter costs the database a query each time.
     pub fn poll_every(mut self, poll_every: Duration) -> Self {
         self.poll_every = poll_every;
@@ -100,7 +102,7 @@ impl Queue {
     }
 
     /// Lets a cancelled handler take this long to stop by itself before its future is dropped
-    /// (default [`DEFAULT_CANCEL_GRACE`]).
+    /// (default [`DEFAULT_CANCEL_GRACE`], at most a hundred years).
     pub fn cancel_grace(mut self, cancel_grace: Duration) -> Self {
         self.cancel_grace = cancel_grace;
         self
@@ -144,11 +146,18 @@ impl Queue {
         if self.look_ahead > MAX_STEP {
             return refuse("look_ahead", self.look_ahead.to_string(), "0 to 10000");
         }
-        if self.poll_every < Duration::from_millis(10) {
+        if self.poll_every < Duration::from_millis(10) || self.poll_every > MAX_POLL_EVERY {
             return refuse(
                 "poll_every",
                 format!("{:?}", self.poll_every),
-                "at least 10ms",
+                "10ms to a day",
+            );
+        }
+        if self.cancel_grace > MAX_WAIT {
+            return refuse(
+                "cancel_grace",
+                format!("{:?}", self.cancel_grace),
+                "at most a hundred years",
             );
         }
         Ok(())

@@ -97,7 +97,7 @@ impl Workplace {
         cx: &mut Context,
         limit: Duration,
     ) -> Ran {
-        let span = cx.span().clone();
+        let (span, deadline) = (cx.span().clone(), cx.deadline());
         let stored = lease.job().stored();
         // Decoding runs user code too (Deserialize, upcasters), so it is inside.
         let performing = async {
@@ -124,6 +124,10 @@ impl Workplace {
                 }
             }
         };
+        // Work that watches the deadline itself may be a moment ahead of the timer here.
+        if Instant::now() >= deadline {
+            lease.signal().stop(CancelReason::TimeLimit);
+        }
         returned.unwrap_or_else(|payload| Ran::Panicked(failure_of(&*payload)))
     }
 
@@ -196,6 +200,10 @@ fn stopped(reason: Option<CancelReason>, failure: Failure) -> Ending {
         }),
         Some(CancelReason::Shutdown) => Ending::Interrupted(Failure {
             kind: FailureKind::Interrupted,
+            ..failure
+        }),
+        Some(CancelReason::TimeLimit) => Ending::Failed(Failure {
+            kind: FailureKind::TimedOut,
             ..failure
         }),
         // A lost lease's answer is refused by the fence, whatever it says.

@@ -21,6 +21,9 @@ pub const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How many connections clients share for enqueues and questions, unless configured.
 pub const DEFAULT_CLIENT_CONNECTIONS: usize = 4;
 
+/// The longest of either time-out.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 type Connector =
     Arc<dyn Fn() -> BoxFuture<'static, Result<AsyncPgConnection, BoxError>> + Send + Sync>;
 
@@ -230,9 +233,9 @@ impl Database {
             ("connect_timeout", self.connect_timeout),
             ("statement_timeout", self.statement_timeout),
         ] {
-            if value < Duration::from_millis(100) {
+            if value < Duration::from_millis(100) || value > LONGEST_TIMEOUT {
                 return refuse(format!(
-                    "Database::{name} is {value:?}; expected at least 100ms"
+                    "Database::{name} is {value:?}; expected 100ms to a day"
                 ));
             }
         }

@@ -7,8 +7,23 @@
 
 mod support;
 
+mod cancel;
+mod completion;
+mod defaults;
 mod embedded_end;
+mod ending;
 mod enqueue;
+mod functions;
+mod kinds;
+mod limits;
+mod options;
+mod panic;
 mod refusal;
+mod requeue;
+mod running;
 mod schedule;
+mod schema;
+mod span;
+mod text;
 mod transaction;
+mod worker_state;

@@ -121,9 +121,9 @@ async fn the_limit_is_a_mebibyte_unless_configured() {
     .await;
     let usual = Client::connect(database_at(&url)).await.unwrap();
     let large = Client::connect_with_limit(database_at(&url), 16 * 1024 * 1024).await;
-    let call = || call!(swallow(vec![7; 10_000_000]));
+    let call = || call!(swallow(vec![7; 2_100_000]));
     let refused = usual.enqueue(call()).await.unwrap_err();
-    expect(&refused, &["10000005 bytes", "limit is 1048576"]);
+    expect(&refused, &["2100005 bytes", "limit is 1048576"]);
     let id = large.unwrap().enqueue(call()).await.unwrap();
     until_state(&usual, id, JobState::Completed).await;
 }

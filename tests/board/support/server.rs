@@ -3,8 +3,8 @@
 //! A child process owns the server: this test binary again, running the ignored test below. It waits
 //! for the end of its standard input, which comes when the tests end, however they end.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,6 +18,8 @@ const TEMPLATE: &str = "callboard_template";
 struct Server {
     url: String,
     _owner: Child,
+    /// Kept open: the owner is a test too, and says so after a minute.
+    _heard: Lines<BufReader<ChildStdout>>,
     /// Closed by the end of this process.
     _alive: ChildStdin,
 }
@@ -44,6 +46,7 @@ fn server() -> &'static Server {
         Server {
             url,
             _owner: owner,
+            _heard: lines,
             _alive: alive,
         }
     })
