@@ -8,6 +8,7 @@
 mod support;
 
 mod enqueue;
+mod processes;
 mod refusal;
 mod schedule;
 mod transaction;
