@@ -11,4 +11,6 @@ mod enqueue;
 mod processes;
 mod refusal;
 mod schedule;
+mod sharing;
+mod signals;
 mod transaction;
