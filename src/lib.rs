@@ -105,7 +105,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What the macros expand to. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::handler::{call_of, function_of};
+    pub use crate::handler::{call_of, function_of, handler_of};
 }
 
 /// The program in README.md, so that it compiles.

@@ -59,7 +59,7 @@ macro_rules! call {
 #[macro_export]
 macro_rules! functions {
     ($($($function:ident)::+),* $(,)?) => {
-        [$($crate::Handler::from($crate::__private::function_of($($function)::+))),*]
+        [$($crate::__private::handler_of($($function)::+)),*]
     };
 }
 
@@ -203,7 +203,7 @@ where
     Call::named(std::any::type_name::<F>(), &arguments)
 }
 
-/// What [`functions!`](crate::functions) and [`function!`](crate::function) expand to.
+/// What [`function!`](crate::function) expands to.
 #[doc(hidden)]
 #[track_caller]
 pub fn function_of<F, Shape, Arguments>(function: F) -> FunctionHandler<F, Shape, Arguments>
@@ -220,6 +220,18 @@ where
         place: Location::caller(),
         shape: PhantomData,
     }
+}
+
+/// What [`functions!`](crate::functions) expands to. One call and no conversion, so that a function
+/// that does not fit is one error and not two.
+#[doc(hidden)]
+#[track_caller]
+pub fn handler_of<F, Shape, Arguments>(function: F) -> Handler
+where
+    F: Function<Shape, Arguments>,
+    Arguments: Serialize + DeserializeOwned + Send + 'static,
+{
+    function_of(function).into()
 }
 
 /// A function as a handler, before it is registered: made by [`function!`](crate::function).

@@ -12,7 +12,7 @@ mod worker_state;
 pub use context::{Blocking, CancelReason, Completion, Context, Stopped};
 pub(crate) use context::{ContextParts, InTransaction, StopSignal};
 pub use erased::Handler;
-pub use function::{Callable, Function, FunctionHandler, call_of, function_of};
+pub use function::{Callable, Function, FunctionHandler, call_of, function_of, handler_of};
 pub use job::Job;
 pub(crate) use panics::{IN_HANDLER, failure_of, install_hook};
 pub(crate) use registry::Registry;

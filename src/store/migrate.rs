@@ -133,9 +133,15 @@ impl Database {
     }
 
     async fn standing(&self, connection: &mut AsyncPgConnection) -> Result<Standing, Error> {
-        let table = format!("\"{}\".__diesel_schema_migrations", self.schema_name());
-        let exists = Statement::new("select $1 where to_regclass($1) is not null", "");
-        let binds: [&dyn Bind; 1] = [&typed::<Text, _>(&table)];
+        // Read from the catalog's tables: to_regclass answers from a cache, which in an open
+        // transaction does not know what was committed while this one waited for the lock.
+        let exists = Statement::new(
+            "select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+              where n.nspname = $1 and c.relname = '__diesel_schema_migrations'",
+            "",
+        );
+        let schema = self.schema_name();
+        let binds: [&dyn Bind; 1] = [&typed::<Text, _>(&schema)];
         let found: Vec<String> = exists
             .bind::<Text>(&binds)
             .load(connection)

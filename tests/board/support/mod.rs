@@ -1,5 +1,6 @@
 //! What the tests share: a server, a database for each test, waiting for facts.
 
+pub mod child;
 pub mod script;
 pub mod server;
 pub mod sql;

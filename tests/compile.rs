@@ -1,0 +1,8 @@
+//! A wrong call is a compile error at the call, and its message says what is expected.
+
+#[test]
+fn wrong_calls_and_functions_do_not_compile() {
+    let cases = trybuild::TestCases::new();
+    cases.pass("tests/compile/right.rs");
+    cases.compile_fail("tests/compile/wrong_*.rs");
+}
