@@ -109,6 +109,8 @@ create table nodes (
     id            bigint      primary key,
     started_at    timestamptz not null default clock_timestamp(),
     lease_until   timestamptz not null,
+    -- The last renewal by a session that holds the node's session lock. Null: a free lock says nothing.
+    locked_at     timestamptz,
     -- Set when another node found this one dead: its jobs are being taken back.
     condemned_at  timestamptz,
     name          text        not null,

@@ -95,7 +95,11 @@ impl Lifeline {
             self.lock().await?;
         }
         let (node, lease_ms) = (self.node.as_i64(), millis(lease));
-        let binds: [&dyn Bind; 2] = [&typed::<BigInt, _>(&node), &typed::<BigInt, _>(&lease_ms)];
+        let binds: [&dyn Bind; 3] = [
+            &typed::<BigInt, _>(&node),
+            &typed::<BigInt, _>(&lease_ms),
+            &typed::<Bool, _>(&self.has_lock),
+        ];
         let renewing = self
             .renew
             .bind::<Bool>(&binds)

@@ -63,8 +63,11 @@ async fn jobs_of_a_killed_process_are_taken_back_by_another_node() {
     node.kill().await;
     were_rescued(&client, &rows, &ids, killed_at).await;
     assert_eq!(board.counts().rescued, 3);
-    let nodes = number(&rows, "select count(*) from callboard.nodes").await;
-    assert_eq!(nodes, 1, "the dead node is forgotten");
+    eventually("the dead node is forgotten", || async {
+        let nodes = number(&rows, "select count(*) from callboard.nodes").await;
+        (nodes == 1).then_some(())
+    })
+    .await;
     board.shutdown().await.unwrap();
 }
 
