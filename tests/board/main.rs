@@ -7,6 +7,7 @@
 
 mod support;
 
+mod custody;
 mod enqueue;
 mod processes;
 mod refusal;

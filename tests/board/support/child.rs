@@ -48,9 +48,19 @@ impl Plan {
         self.builder().start().await.expect("the board starts")
     }
 
-    fn builder(&self) -> Builder {
+    pub fn builder(&self) -> Builder {
+        Board::builder(database_at(&self.url))
+            .lease(self.lease)
+            .sweep_every(Duration::from_millis(200))
+            .shutdown_grace(self.grace)
+            .queue(self.queue("default"))
+            .functions(functions![note, work, hold, hang, abort])
+    }
+
+    /// A queue whose workers have a connection to the test's tables.
+    pub fn queue(&self, name: &str) -> Queue {
         let url = self.url.clone();
-        let queue = Queue::new("default")
+        Queue::new(name)
             .workers(self.workers)
             .max_demand(self.max_demand)
             .poll_every(self.poll_every)
@@ -58,13 +68,7 @@ impl Plan {
             .worker_state(move || {
                 let url = url.clone();
                 async move { Ok::<_, BoxError>(sql::connect(&url).await) }
-            });
-        Board::builder(database_at(&self.url))
-            .lease(self.lease)
-            .sweep_every(Duration::from_millis(200))
-            .shutdown_grace(self.grace)
-            .queue(queue)
-            .functions(functions![note, work, hold, hang, abort])
+            })
     }
 
     /// Starts the node in a process of its own, and waits until it is up.
