@@ -4,32 +4,11 @@ use std::time::Duration;
 
 use callboard::job::Backoff;
 use callboard::{Board, Call, JobId, JobInfo, JobState, call};
-use ractor::ActorCell;
 
-use crate::support::child::{self, Plan, hold, note, open_gate, until_ran};
+use crate::support::acts::{hold, note, open_gate, stage, until_ran};
+use crate::support::child::Plan;
+use crate::support::tree::{kill, restarts};
 use crate::support::{eventually, sql::number, until_state};
-
-fn actor(board: &Board, path: &[&str]) -> Option<ActorCell> {
-    board.supervisor().snapshot().find(path)?.info.actor.clone()
-}
-
-fn restarts(board: &Board, path: &[&str]) -> u32 {
-    let tree = board.supervisor().snapshot();
-    tree.find(path)
-        .expect("the actor has a place")
-        .info
-        .restarts
-}
-
-/// Kills an actor at whatever await it is, and waits for its successor.
-async fn kill(board: &Board, path: &[&str]) {
-    let killed = actor(board, path).expect("the actor runs");
-    killed.kill();
-    eventually(&format!("{path:?} runs again"), || async {
-        actor(board, path).filter(|actor| actor.get_id() != killed.get_id())
-    })
-    .await;
-}
 
 fn holding() -> Call {
     call!(hold()).backoff(Backoff::constant(Duration::from_millis(10)))
@@ -64,7 +43,7 @@ async fn nothing_is_left(board: &Board, rows: &tokio_postgres::Client, finished:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_worker_gives_its_job_back_at_once() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let board = Plan::new(&url).start().await;
     let ids = board.client().enqueue_many([holding(), holding()]);
     let ids = ids.await.unwrap();
@@ -91,7 +70,7 @@ async fn killed_worker_gives_its_job_back_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_fetcher_disturbs_no_running_job_and_its_successor_serves_the_workers() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let board = Plan::new(&url).start().await;
     let running = board.client().enqueue(holding()).await.unwrap();
     until_ran(&rows, 1).await;
@@ -114,7 +93,7 @@ async fn killed_fetcher_disturbs_no_running_job_and_its_successor_serves_the_wor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_ledger_leaves_its_unwritten_answers_to_its_successor() {
-    let (url, mut rows) = child::stage().await;
+    let (url, mut rows) = stage().await;
     let plan = Plan {
         workers: 5,
         ..Plan::new(&url)
@@ -150,7 +129,7 @@ async fn killed_ledger_leaves_its_unwritten_answers_to_its_successor() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_queue_supervisor_comes_back_and_other_queues_run_on() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let plan = Plan::new(&url);
     let board = plan.builder().queue(plan.queue("other")).start();
     let board = board.await.unwrap();
@@ -171,86 +150,9 @@ async fn killed_queue_supervisor_comes_back_and_other_queues_run_on() {
     nothing_is_left(&board, &rows, 3).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_upkeep_disturbs_no_job_and_goes_on() {
-    let (url, rows) = child::stage().await;
-    let board = Plan::new(&url).start().await;
-    // It takes the job back if the first one is silent in two of its sweeps.
-    let neighbour = Plan::new(&url).builder();
-    let neighbour = neighbour
-        .lease(Duration::from_secs(6))
-        .sweep_every(Duration::from_secs(1));
-    let neighbour = neighbour.start().await.unwrap();
-    let running = board.client().enqueue(holding()).await.unwrap();
-    until_ran(&rows, 1).await;
-    for role in ["liveness", "notifier", "scheduler", "rescuer", "pruner"] {
-        kill(&board, &[role]).await;
-    }
-    let soon = call!(note()).run_in(Duration::from_millis(100));
-    let later = board.client().enqueue(soon).await.unwrap();
-    completed_at(&board, later, 1).await;
-    // Renewed again and again, so the time for sweeps has passed too.
-    let lease_of = format!(
-        "select (extract(epoch from lease_until) * 1000)::bigint from callboard.nodes where id = {}",
-        board.node().as_i64()
-    );
-    for _ in 0..4 {
-        let lease_until = number(&rows, &lease_of).await;
-        eventually("the lease is renewed", || async {
-            (number(&rows, &lease_of).await > lease_until).then_some(())
-        })
-        .await;
-    }
-    assert_eq!(neighbour.counts().rescued + board.counts().rescued, 0);
-    open_gate(&rows, 1).await;
-    let job = completed_at(&board, running, 1).await;
-    assert!(job.errors.is_empty(), "{:?}", job.errors);
-    neighbour.shutdown().await.unwrap();
-    nothing_is_left(&board, &rows, 2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_session_is_cut_off_keeps_its_jobs() {
-    let (url, rows) = child::stage().await;
-    // It renews so seldom that only the end of the session can tell it to return.
-    let plan = Plan {
-        lease: Duration::from_secs(60),
-        ..Plan::new(&url)
-    };
-    let board = plan.start().await;
-    let neighbour = Plan::new(&url).builder();
-    let neighbour = neighbour
-        .lease(Duration::from_secs(6))
-        .sweep_every(Duration::from_secs(1));
-    let running = board.client().enqueue(holding()).await.unwrap();
-    until_ran(&rows, 1).await;
-    let neighbour = neighbour.start().await.unwrap();
-    let holder = format!(
-        "select coalesce(min(pid), 0)::bigint from pg_locks \
-          where locktype = 'advisory' and granted and ((classid::bigint << 32) | objid::bigint) = {}",
-        board.node().as_i64()
-    );
-    let lock = || async { Some(number(&rows, &holder).await).filter(|pid| *pid > 0) };
-    for _ in 0..3 {
-        let session = eventually("the node holds its lock", lock).await;
-        let cut = format!("select pg_terminate_backend({session})");
-        rows.batch_execute(&cut).await.unwrap();
-        eventually("the node holds its lock anew", || async {
-            lock().await.filter(|pid| *pid != session)
-        })
-        .await;
-    }
-    open_gate(&rows, 1).await;
-    let job = completed_at(&board, running, 1).await;
-    assert!(job.errors.is_empty(), "{:?}", job.errors);
-    assert_eq!(neighbour.counts().rescued, 0);
-    neighbour.shutdown().await.unwrap();
-    nothing_is_left(&board, &rows, 1).await;
-}
-
 /// While a handler runs, somebody else becomes the holder of its row, by `change`.
 async fn a_stale_answer_is_refused(change: &str) {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let board = Plan::new(&url).start().await;
     board.client().enqueue(holding()).await.unwrap();
     until_ran(&rows, 1).await;

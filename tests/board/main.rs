@@ -9,9 +9,12 @@ mod support;
 
 mod custody;
 mod enqueue;
+mod outage;
 mod processes;
 mod refusal;
 mod schedule;
 mod sharing;
 mod signals;
+mod starting;
 mod transaction;
+mod upkeep;
