@@ -242,6 +242,6 @@ async fn connected(
         if actor.cast(LivenessMessage::Renewed(Ok(renewal))).is_err() {
             return Ok(());
         }
-        tokio::time::sleep(every).await;
+        lifeline.rest(every).await?;
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::StreamExt;
 
 use super::nodes::{NodeCard, millis, register_binds};
 use super::pool::{Lane, connect, failed};
@@ -12,6 +13,10 @@ use super::statement::{Bind, Statement, typed};
 use super::{Database, Statements};
 use crate::Error;
 use crate::job::NodeId;
+
+/// How soon a lock that an older session still had is tried again. Without it the node looks dead, and
+/// the lease is no help.
+const LOCK_AGAIN_IN: Duration = Duration::from_millis(100);
 
 /// The answer to a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +116,25 @@ impl Lifeline {
             [true, ..] => Renewal::Lapsed,
             [false, ..] => Renewal::Kept,
         })
+    }
+
+    /// Rests until the next renewal is due. A connection that is lost meanwhile is an error at once: the
+    /// lock is gone with it.
+    pub(crate) async fn rest(&mut self, every: Duration) -> Result<(), Error> {
+        let rest = if self.has_lock {
+            every
+        } else {
+            every.min(LOCK_AGAIN_IN)
+        };
+        let losing = async {
+            // Nobody listens here, so the stream says nothing but its end.
+            let mut notifications = std::pin::pin!(self.connection.notifications_stream());
+            while let Some(Ok(_)) = notifications.next().await {}
+        };
+        match tokio::time::timeout(rest, losing).await {
+            Ok(()) => Err(Error::connect("cannot renew: the connection has ended")),
+            Err(_rested) => Ok(()),
+        }
     }
 }
 

@@ -6,14 +6,15 @@ use callboard::job::BuryReason;
 use callboard::{Client, JobId, JobState, call};
 use rustix::process::Signal;
 
-use crate::support::child::{self, Plan, abort, hold, open_gate, until_ran, work};
+use crate::support::acts::{abort, hold, open_gate, stage, until_ran, work};
+use crate::support::child::{Node, Plan};
 use crate::support::{database_at, eventually, sql::number, until_state};
 
 /// Longer than any test waits, so that nobody can have waited for its end.
 const LONG_LEASE: Duration = Duration::from_secs(60);
 
 /// A node with a long lease that is killed with three jobs in hand.
-async fn dying(url: &str, rows: &tokio_postgres::Client) -> (child::Node, Client, Vec<JobId>) {
+async fn dying(url: &str, rows: &tokio_postgres::Client) -> (Node, Client, Vec<JobId>) {
     let node = Plan {
         workers: 3,
         lease: LONG_LEASE,
@@ -56,7 +57,7 @@ async fn were_rescued(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_killed_process_are_taken_back_by_another_node() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let (mut node, client, ids) = dying(&url, &rows).await;
     let board = Plan::new(&url).start().await;
     let killed_at = Instant::now();
@@ -73,7 +74,7 @@ async fn jobs_of_a_killed_process_are_taken_back_by_another_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_killed_process_are_taken_back_at_the_next_start() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let (mut node, client, ids) = dying(&url, &rows).await;
     node.kill().await;
     let started_at = Instant::now();
@@ -85,7 +86,7 @@ async fn jobs_of_a_killed_process_are_taken_back_at_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_kills_its_process_is_quarantined_and_its_neighbours_complete() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let client = Client::connect(database_at(&url)).await.unwrap();
     let calls = (0..21).map(|n| {
         if n == 5 {
@@ -132,7 +133,7 @@ async fn a_job_that_kills_its_process_is_quarantined_and_its_neighbours_complete
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_froze_beyond_its_lease_is_told_and_its_answers_are_refused() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let plan = Plan {
         lease: Duration::from_millis(1_500),
         ..Plan::new(&url)

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use callboard::{Board, Client, JobState, call};
 
-use crate::support::child::{self, Plan, note};
+use crate::support::acts::{note, stage};
+use crate::support::child::Plan;
 use crate::support::{database_at, eventually, server, sql, sql::number, until_state};
 
 /// So long that no test waits for a poll.
@@ -14,7 +15,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_share_a_queue_and_run_every_job_once() {
     const JOBS: i64 = 2_000;
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let plan = Plan {
         workers: 5,
         ..Plan::new(&url)
@@ -47,7 +48,7 @@ async fn all_run_soon(client: &Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_enqueue_wakes_another_process() {
-    let (url, _rows) = child::stage().await;
+    let (url, _rows) = stage().await;
     let plan = Plan {
         poll_every: HARDLY_EVER,
         ..Plan::new(&url)
@@ -67,7 +68,7 @@ async fn listeners(rows: &tokio_postgres::Client) -> Vec<i32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notifier_that_lost_its_connection_listens_again() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let plan = Plan {
         poll_every: HARDLY_EVER,
         ..Plan::new(&url)
@@ -105,7 +106,7 @@ async fn enqueue_silently(board: &Board, rows: &tokio_postgres::Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_poll_finds_what_nobody_announced() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let board = Plan::new(&url).start().await;
     for silent in 1..=3 {
         enqueue_silently(&board, &rows).await;

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use callboard::{Client, JobState, call};
 use rustix::process::Signal;
 
-use crate::support::child::{self, Plan, hang, hold, note, open_gate, until_ran};
+use crate::support::acts::{hang, hold, note, open_gate, stage, until_ran};
+use crate::support::child::Plan;
 use crate::support::{database_at, eventually, sql, sql::number, until_state};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_process_finishes_what_runs_and_returns_what_does_not() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let client = Client::connect(database_at(&url)).await.unwrap();
     let running = client.enqueue(call!(hold())).await.unwrap();
     let waiting = client.enqueue_many((0..4).map(|_| call!(note())));
@@ -46,7 +47,7 @@ async fn a_terminated_process_finishes_what_runs_and_returns_what_does_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_process_ends_at_once_when_it_is_interrupted() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let mut node = Plan::new(&url).spawn().await;
     node.signal(Signal::INT);
     assert!(node.ended().await.success());
@@ -56,7 +57,7 @@ async fn an_idle_process_ends_at_once_when_it_is_interrupted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_cuts_off_what_does_not_stop_and_charges_nothing() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let client = Client::connect(database_at(&url)).await.unwrap();
     let id = client.enqueue(call!(hang())).await.unwrap();
     let mut node = Plan::new(&url).spawn().await;
@@ -79,7 +80,7 @@ async fn a_second_signal_cuts_off_what_does_not_stop_and_charges_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_board_may_be_shut_down_by_many_and_again() {
-    let (url, rows) = child::stage().await;
+    let (url, rows) = stage().await;
     let board = Plan::new(&url).start().await;
     let id = board.client().enqueue(call!(hold())).await.unwrap();
     until_ran(&rows, 1).await;

@@ -1,19 +1,17 @@
 //! A node in a process of its own: this test binary again, running the ignored test below.
-//!
-//! Handlers there and tests here talk through tables of the test's database, which outlive every
-//! process: `ran` (an attempt began), `told` (it was told to stop), `gate` (attempts that may end).
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use callboard::board::Builder;
-use callboard::{Board, BoxError, Context, Queue, functions};
+use callboard::{Board, BoxError, Queue, functions};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{database_at, server, sql};
+use super::acts::{abort, hang, hold, note, work};
+use super::{database_at, sql};
 
 const PLAN: &str = "CALLBOARD_TEST_NODE";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,9 +46,19 @@ impl Plan {
         self.builder().start().await.expect("the board starts")
     }
 
-    fn builder(&self) -> Builder {
+    pub fn builder(&self) -> Builder {
+        Board::builder(database_at(&self.url))
+            .lease(self.lease)
+            .sweep_every(Duration::from_millis(200))
+            .shutdown_grace(self.grace)
+            .queue(self.queue("default"))
+            .functions(functions![note, work, hold, hang, abort])
+    }
+
+    /// A queue whose workers have a connection to the test's tables.
+    pub fn queue(&self, name: &str) -> Queue {
         let url = self.url.clone();
-        let queue = Queue::new("default")
+        Queue::new(name)
             .workers(self.workers)
             .max_demand(self.max_demand)
             .poll_every(self.poll_every)
@@ -58,13 +66,7 @@ impl Plan {
             .worker_state(move || {
                 let url = url.clone();
                 async move { Ok::<_, BoxError>(sql::connect(&url).await) }
-            });
-        Board::builder(database_at(&self.url))
-            .lease(self.lease)
-            .sweep_every(Duration::from_millis(200))
-            .shutdown_grace(self.grace)
-            .queue(queue)
-            .functions(functions![note, work, hold, hang, abort])
+            })
     }
 
     /// Starts the node in a process of its own, and waits until it is up.
@@ -182,82 +184,4 @@ fn node() {
         ended.expect("the board shuts down");
         println!("\nREFUSED {}", board.counts().refused);
     });
-}
-
-/// A migrated database with the tables through which handlers and tests talk.
-pub async fn stage() -> (String, tokio_postgres::Client) {
-    let url = server::fresh_database().await;
-    let tables = "create table ran (job bigint, attempt int, pid int); \
-                  create table told (job bigint, attempt int, reason text); \
-                  create table gate (attempt int)";
-    server::sql(&url, tables).await;
-    let rows = sql::connect(&url).await;
-    (url, rows)
-}
-
-/// Lets handlers of this attempt end.
-pub async fn open_gate(rows: &tokio_postgres::Client, attempt: i32) {
-    rows.execute("insert into gate values ($1)", &[&attempt])
-        .await
-        .expect("the gate opens");
-}
-
-/// Waits until so many attempts have begun.
-pub async fn until_ran(rows: &tokio_postgres::Client, attempts: i64) {
-    super::eventually(&format!("{attempts} attempts have begun"), || async {
-        let ran = sql::number(rows, "select count(*) from ran").await;
-        (ran >= attempts).then_some(())
-    })
-    .await;
-}
-
-/// Writes down that an attempt began.
-pub async fn note(cx: &mut Context) -> Result<(), BoxError> {
-    let (job, attempt) = (cx.job_id().as_i64(), cx.attempt().as_i32());
-    let pid = std::process::id() as i32;
-    let rows = cx.state::<tokio_postgres::Client>()?;
-    let insert = "insert into ran values ($1, $2, $3)";
-    rows.execute(insert, &[&job, &attempt, &pid]).await?;
-    Ok(())
-}
-
-/// Takes a while.
-pub async fn work(cx: &mut Context) -> Result<(), BoxError> {
-    note(cx).await?;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    Ok(())
-}
-
-/// Works until the gate of its attempt opens or it is told to stop; is done in either case.
-pub async fn hold(cx: &mut Context) -> Result<(), BoxError> {
-    note(cx).await?;
-    let (job, attempt) = (cx.job_id().as_i64(), cx.attempt().as_i32());
-    let token = cx.cancellation().clone();
-    let is_open = format!("select count(*) from gate where attempt = {attempt}");
-    while !token.is_cancelled() {
-        let rows = cx.state::<tokio_postgres::Client>()?;
-        if sql::number(rows, &is_open).await > 0 {
-            return Ok(());
-        }
-        let pause = Duration::from_millis(10);
-        // Either way the loop looks again.
-        let _pause = tokio::time::timeout(pause, token.cancelled()).await;
-    }
-    let reason = format!("{:?}", cx.cancel_reason());
-    let rows = cx.state::<tokio_postgres::Client>()?;
-    let insert = "insert into told values ($1, $2, $3)";
-    rows.execute(insert, &[&job, &attempt, &reason]).await?;
-    Ok(())
-}
-
-/// Works for ever, whatever it is told.
-pub async fn hang(cx: &mut Context) -> Result<(), BoxError> {
-    note(cx).await?;
-    std::future::pending().await
-}
-
-/// Takes its process down.
-pub async fn abort(cx: &mut Context) -> Result<(), BoxError> {
-    note(cx).await?;
-    std::process::abort()
 }

@@ -1,9 +1,11 @@
 //! What the tests share: a server, a database for each test, waiting for facts.
 
+pub mod acts;
 pub mod child;
 pub mod script;
 pub mod server;
 pub mod sql;
+pub mod tree;
 
 use std::time::Duration;
 
