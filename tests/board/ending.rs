@@ -175,10 +175,10 @@ async fn a_snoozed_job_waits_as_long_as_it_said() {
 async fn an_attempt_beyond_its_time_limit_fails() {
     let board = scripted_board().await;
     let script = Script(vec![Step::Hang, Step::Complete]);
-    let call = Job::call(&script).time_limit(Duration::from_millis(80));
+    let call = Job::call(&script).time_limit(Duration::from_millis(700));
     let id = board.client().enqueue(call).await.unwrap();
     let job = ends(&board, id, JobState::Completed).await;
-    let expected = "took longer than its time limit of 80ms";
+    let expected = "took longer than its time limit of 700ms";
     assert_eq!(told(&job.errors), [(1, "timed_out", expected)]);
 }
 

@@ -35,15 +35,12 @@ async fn delayed_jobs_start_when_they_are_due_and_not_before() {
     let client = board.client();
     let mut due = Vec::new();
     for number in 0..10 {
-        let delay = Duration::from_millis(700 + 70 * number);
+        let delay = Duration::from_millis(2_000 + 70 * number);
         let id = client.enqueue(call!(tick()).run_in(delay)).await.unwrap();
         let job = client.job(id).await.unwrap().unwrap();
         let due_at = due_at(client, id).await;
         let waits = (due_at - job.enqueued_at).to_std().unwrap();
-        assert!(
-            delay.abs_diff(waits) < Duration::from_millis(50),
-            "{waits:?}"
-        );
+        assert!(delay.abs_diff(waits) < Duration::from_secs(1), "{waits:?}");
         due.push((id, due_at));
     }
     let mut late = Vec::new();
@@ -62,7 +59,7 @@ async fn a_job_starts_at_its_time_by_the_clock_of_the_database() {
     let rows = sql::connect(&url).await;
     let now = "select (extract(epoch from clock_timestamp()) * 1e6)::bigint";
     let now = DateTime::from_timestamp_micros(sql::number(&rows, now).await).unwrap();
-    let at = now + Duration::from_millis(800);
+    let at = now + Duration::from_secs(2);
     let id = board
         .client()
         .enqueue(call!(tick()).run_at(at))
@@ -92,7 +89,7 @@ async fn what_another_process_scheduled_is_run_when_it_is_due() {
     let url = server::fresh_database().await;
     let _board = punctual_board(&url).await;
     let client = Client::connect(database_at(&url)).await.unwrap();
-    let call = call!(tick()).run_in(Duration::from_millis(300));
+    let call = call!(tick()).run_in(Duration::from_secs(2));
     let id = client.enqueue(call).await.unwrap();
     let due_at = due_at(&client, id).await;
     lateness(&client, id, due_at).await;

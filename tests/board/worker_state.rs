@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
+use callboard::supervision::EventKind;
 use callboard::{Board, BoxError, Context, JobState, Outcome, Queue, call, functions};
 use serde_json::json;
 
@@ -125,15 +126,17 @@ async fn a_panicking_factory_is_no_worse_than_a_failing_one() {
 async fn a_factory_is_asked_less_and_less_often() {
     let factory = Factory::default();
     let board = board_with(&factory).await;
-    eventually("it has been asked some times", || async {
-        (factory.builds() >= 8).then_some(())
-    })
-    .await;
-    // Two workers: after four failures each the pauses have grown to 200 ms and more.
-    let before = factory.builds();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let asked = factory.builds() - before;
-    assert!(asked <= 14, "asked {asked} times in a second");
+    let mut events = board.supervisor().events();
+    let mut longest = Duration::ZERO;
+    while longest < Duration::from_millis(500) {
+        let event = events.next().await.unwrap().unwrap();
+        if let EventKind::BackingOff { delay, failures } = event.kind {
+            // Half of the nominal wait at least, which doubles from 50 ms.
+            let least = Duration::from_millis(25) * 2_u32.pow(failures - 1);
+            assert!(delay >= least, "{delay:?} after {failures} failures");
+            longest = longest.max(delay);
+        }
+    }
     assert!(!board.health().is_working());
 }
 
