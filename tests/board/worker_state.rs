@@ -23,10 +23,6 @@ impl Factory {
         self.0.0.store(mood, Ordering::SeqCst);
     }
 
-    fn builds(&self) -> u32 {
-        self.0.1.load(Ordering::SeqCst)
-    }
-
     fn build(&self) -> Result<u32, BoxError> {
         let count = self.0.1.fetch_add(1, Ordering::SeqCst) + 1;
         match self.0.0.load(Ordering::SeqCst) {
