@@ -1,6 +1,6 @@
 -- The board's tables. They live in a schema of their own: names are unqualified here, and whoever
--- runs this sets the search_path to that schema (the crate does; for diesel's command line see
--- README.md).
+-- runs this sets the search_path to that schema (the crate does; for diesel's command line see the
+-- README.md of the folder above).
 
 -- Unfinished jobs, and only those: the hot table. It has two indexes that a job on its way meets
 -- (primary key and jobs_fetch); every further one would cost a tenth of the throughput. Finished
