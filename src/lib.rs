@@ -77,6 +77,7 @@
 //! | [`handler`] | what runs a job, and the context it gets |
 //! | [`queue`] | one queue: fetcher, workers, custody |
 //! | [`board`] | the whole: builder, tree, shutdown |
+//! | `testing` | breaking it on purpose; with the feature `testing` |
 //!
 //! [ractor]: https://docs.rs/ractor
 
@@ -90,6 +91,8 @@ mod random;
 pub mod stage;
 pub mod store;
 pub mod supervision;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use board::Board;
 pub use client::Client;

@@ -30,6 +30,19 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "queue",
         ],
     ),
+    (
+        "testing",
+        &[
+            "job",
+            "store",
+            "supervision",
+            "stage",
+            "client",
+            "handler",
+            "queue",
+            "board",
+        ],
+    ),
 ];
 
 /// What every folder may use of the crate's root.
@@ -43,7 +56,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("postgres_types", &["store/"]),
     // The tests of the fingerprint show what it guards against.
     ("postcard", &["job/payload.rs", "job/fingerprint/tests/"]),
-    ("ractor", &["supervision/", "stage/", "queue/", "board/"]),
+    (
+        "ractor",
+        &["supervision/", "stage/", "queue/", "board/", "testing/"],
+    ),
     (
         "tokio",
         &[
@@ -54,6 +70,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "handler/",
             "queue/",
             "board/",
+            "testing/",
         ],
     ),
 ];

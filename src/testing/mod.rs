@@ -1,0 +1,1 @@
+//! Breaking it on purpose: what tests of applications need, and what our own tests use.
