@@ -19,7 +19,7 @@ use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups, check_payload_limit};
 use crate::handler::{Handler, Job, Registry, install_hook};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT, NodeId};
-use crate::queue::{Counters, Custody, Office, Outbox, Patience, Queue, Vitals};
+use crate::queue::{Counters, Custody, Facts, Office, Outbox, Patience, Queue, Vitals};
 use crate::random::random_bits;
 use crate::store::{Database, Lanes, NodeCard, Store};
 
@@ -235,6 +235,7 @@ impl Builder {
             custody: Custody::default(),
             vitals: Vitals::default(),
             counters: Counters::default(),
+            facts: Facts::default(),
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
             is_closing: AtomicBool::new(false),

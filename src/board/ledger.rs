@@ -122,7 +122,7 @@ impl LedgerState {
         let written = self.office.outbox.confirm(&mut self.unwritten);
         self.office.vitals.working(ROLE);
         self.patience.succeeded();
-        self.tell(&written, &accepted.into_iter().collect());
+        self.tell(written, &accepted.into_iter().collect());
         if self.office.outbox.count() > 0 {
             self.office.outbox.wake();
         }
@@ -137,15 +137,15 @@ impl LedgerState {
     }
 
     /// Lets everybody know what was written.
-    fn tell(&self, written: &[Answer], accepted: &HashSet<JobId>) {
+    fn tell(&self, written: Vec<Answer>, accepted: &HashSet<JobId>) {
         let ended = written
             .iter()
             .map(|answer| (answer.settlement.id, answer.settlement.attempt));
         self.office.custody.dismiss(ended);
         let mut released: HashMap<&Arc<str>, i16> = HashMap::new();
         let mut is_any_waiting = false;
-        for answer in written {
-            let is_accepted = accepted.contains(&answer.settlement.id);
+        for answer in &written {
+            let is_accepted = is_in_effect(answer, accepted);
             count(&self.office.counters, answer, is_accepted);
             match answer.settlement.transition {
                 Transition::Release { .. } if is_accepted => {
@@ -164,6 +164,10 @@ impl LedgerState {
         }
         if is_any_waiting {
             self.office.wakeups.wake(&Notice::Scheduled);
+        }
+        for answer in written {
+            let is_accepted = is_in_effect(&answer, accepted);
+            self.office.facts.publish(answer, is_accepted);
         }
     }
 
@@ -248,10 +252,15 @@ fn plainly(settlement: &Settlement, error: &Error) -> Settlement {
     }
 }
 
+/// Whether an answer has changed what it was to change. A completion that found no row has, if the
+/// handler's own transaction had completed the job before.
+fn is_in_effect(answer: &Answer, accepted: &HashSet<JobId>) -> bool {
+    let is_completion = matches!(answer.settlement.transition, Transition::Complete { .. });
+    accepted.contains(&answer.settlement.id) || (answer.is_written && is_completion)
+}
+
 fn count(counters: &Counters, answer: &Answer, is_accepted: bool) {
     let counter = match answer.settlement.transition {
-        // The row is gone because the handler's own transaction completed it.
-        Transition::Complete { .. } if is_accepted || answer.is_written => &counters.completed,
         _ if !is_accepted => &counters.refused,
         Transition::Complete { .. } => &counters.completed,
         Transition::Retry { .. } => &counters.retried,

@@ -28,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::client::Client;
 use crate::job::NodeId;
-use crate::queue::Office;
+use crate::queue::{Attempted, Office};
 use crate::store::Database;
-use crate::supervision::SupervisorRef;
+use crate::supervision::{Subscription, SupervisorRef};
 
 /// How long the tree may take to stop beyond the graces: the ledger's last write, the goodbye, workers
 /// that block their threads.
@@ -83,6 +83,14 @@ impl Board {
     #[must_use]
     pub fn health(&self) -> Health {
         Health::of(&self.0.office, &self.0.root)
+    }
+
+    /// Follows what becomes of every attempt on this node, from now on, as it is written. A follower
+    /// that falls behind by more than [`ATTEMPTS_CAPACITY`](crate::queue::ATTEMPTS_CAPACITY) is told
+    /// how many it missed; it never slows the board down.
+    #[must_use]
+    pub fn attempts(&self) -> Subscription<Attempted> {
+        self.0.office.facts.follow()
     }
 
     /// What this node has done since its start.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+use ractor::Actor;
 
 use super::gate::{Gate, GateArgs};
 use super::ledger::{self, Ledger};
@@ -74,19 +74,11 @@ fn queues(queues: &[Queue], office: &Arc<Office>) -> SupervisorSpec {
     })
 }
 
-/// An actor of the board as a child, without a global name.
+/// An actor of the board as a child.
 fn actor<A>(role: &'static str, actor: A, args: A::Arguments) -> ChildSpec
 where
     A: Actor + Copy + Sync,
     A::Arguments: Clone + Sync,
 {
-    ChildSpec::new(role, move |supervisor: ActorCell| {
-        let args = args.clone();
-        async move {
-            let (started, _): (ActorRef<A::Msg>, _) =
-                Actor::spawn_linked(None, actor, args, supervisor).await?;
-            Ok::<_, SpawnErr>(started.get_cell())
-        }
-    })
-    .role(role)
+    ChildSpec::actor(role, actor, args).role(role)
 }

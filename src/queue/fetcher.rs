@@ -107,6 +107,7 @@ enum Flow {
     Resting,
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Fetcher;
 
 #[ractor::actor(message = FetcherMessage, state = FetcherState, arguments = FetcherArgs)]

@@ -6,12 +6,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Answer, Office};
+use super::{Answer, Office, Story};
 use crate::handler::{Handler, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
@@ -115,6 +115,7 @@ impl Lease {
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });
         let diagnostics = is_buried.then(|| self.diagnostics());
+        let story = self.office.facts.is_followed().then(|| self.story());
         self.phase = Phase::Answered;
         let was_suspect = self.alone.take().is_some();
         self.office.outbox.push(Answer {
@@ -127,22 +128,39 @@ impl Lease {
             queue: Arc::clone(&self.queue),
             priority: self.job.priority,
             is_written,
+            story,
         });
         if was_suspect {
             self.office.wakeups.wake_queues();
         }
     }
 
+    /// Who ran it, and how long.
+    fn begun(&self) -> (Option<&Arc<str>>, Option<Duration>) {
+        match &self.phase {
+            Phase::Begun { at, worker } => (Some(worker), Some(at.elapsed())),
+            _ => (None, None),
+        }
+    }
+
+    /// What followers are told. The lease is about to end, so it gives its texts away.
+    fn story(&mut self) -> Story {
+        let (worker, ran) = self.begun();
+        Story {
+            worker: worker.cloned(),
+            ran,
+            kind: std::mem::take(&mut self.job.kind),
+            ended_at: SystemTime::now(),
+        }
+    }
+
     /// How things stand when a job is given up.
     fn diagnostics(&self) -> serde_json::Value {
-        let (worker, ran) = match &self.phase {
-            Phase::Begun { at, worker } => (Some(&**worker), Some(at.elapsed())),
-            _ => (None, None),
-        };
+        let (worker, ran) = self.begun();
         json!({
             "node": self.office.node.to_string(),
             "node_name": self.office.node_name,
-            "worker": worker,
+            "worker": worker.map(|name| &**name),
             "ran_ms": ran.map(|ran| ran.as_millis() as u64),
             "waited_ms": (chrono::Utc::now() - self.job.enqueued_at).num_milliseconds(),
             "node_holds": self.office.custody.count(),

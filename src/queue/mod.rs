@@ -6,6 +6,7 @@ mod claimer;
 mod config;
 mod custody;
 mod executor;
+mod facts;
 mod fetcher;
 mod lease;
 mod look_ahead;
@@ -21,6 +22,8 @@ pub use config::{
     DEFAULT_WORKERS, Queue,
 };
 pub(crate) use custody::Custody;
+pub use facts::{ATTEMPTS_CAPACITY, Attempted};
+pub(crate) use facts::{Facts, Story};
 pub(crate) use office::{Counters, Office};
 pub(crate) use outbox::{Answer, Outbox, Unwritten};
 pub(crate) use patience::Patience;

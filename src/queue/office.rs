@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::{Custody, Outbox, Vitals};
+use super::{Custody, Facts, Outbox, Vitals};
 use crate::client::{Client, Wakeups};
 use crate::handler::Registry;
 use crate::job::NodeId;
@@ -26,6 +26,7 @@ pub(crate) struct Office {
     pub(crate) custody: Custody,
     pub(crate) vitals: Vitals,
     pub(crate) counters: Counters,
+    pub(crate) facts: Facts,
     /// One suspect at a time: a job under which a process died runs alone among its like, so that the
     /// next death tells which one is to blame.
     pub(crate) suspects: Arc<Semaphore>,

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::Story;
 use crate::store::Settlement;
 
 /// An answer, with what the ledger needs to know beside it.
@@ -20,6 +21,8 @@ pub(crate) struct Answer {
     /// The handler has completed the job in a transaction of its own, so this answer will find no
     /// row, unless that transaction rolled back unnoticed.
     pub(crate) is_written: bool,
+    /// What to tell of it, if somebody follows.
+    pub(crate) story: Option<Story>,
 }
 
 type Wake = Arc<dyn Fn() + Send + Sync>;

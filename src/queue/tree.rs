@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell};
-
 use super::claimer::Claimer;
 use super::executor::JobPanicked;
 use super::fetcher::{Fetcher, FetcherArgs};
@@ -47,14 +45,7 @@ fn fetcher(
         address: Arc::clone(address),
         claimer: Claimer::new(office, &queue.name),
     };
-    ChildSpec::new("fetcher", move |supervisor: ActorCell| {
-        let args = args.clone();
-        async move {
-            let (fetcher, _) = Actor::spawn_linked(None, Fetcher, args, supervisor).await?;
-            Ok(fetcher.get_cell())
-        }
-    })
-    .role("fetcher")
+    ChildSpec::actor("fetcher", Fetcher, args).role("fetcher")
 }
 
 fn workers(
@@ -80,20 +71,14 @@ fn workers(
 }
 
 fn worker(args: WorkerArgs) -> ChildSpec {
-    ChildSpec::new(&*args.name.clone(), move |supervisor: ActorCell| {
-        let args = args.clone();
-        async move {
-            let (worker, _) = Actor::spawn_linked(None, Worker, args, supervisor).await?;
-            Ok(worker.get_cell())
-        }
-    })
-    .role("worker")
-    // Before a board stops, its gate lets handlers finish and cuts off those that do not. A worker that
-    // is still busy then, or whose queue melts down, is not waited for; its lease answers.
-    .shutdown(Shutdown::BrutalKill)
-    .backoff(returning().reset_after(Duration::from_secs(10)))
-    // A panic is the job's failure and not the worker's.
-    .uncounted(has_panicked)
+    ChildSpec::actor(&*args.name.clone(), Worker, args)
+        .role("worker")
+        // Before a board stops, its gate lets handlers finish and cuts off those that do not. A worker that
+        // is still busy then, or whose queue melts down, is not waited for; its lease answers.
+        .shutdown(Shutdown::BrutalKill)
+        .backoff(returning().reset_after(Duration::from_secs(10)))
+        // A panic is the job's failure and not the worker's.
+        .uncounted(has_panicked)
 }
 
 fn has_panicked(exit: &Exit) -> bool {

@@ -70,6 +70,7 @@ pub(super) struct WorkerData {
     _following: Option<Following>,
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Worker;
 
 #[ractor::actor(message = WorkerMessage, state = WorkerData, arguments = WorkerArgs)]

@@ -103,6 +103,8 @@ impl Child {
             started: None,
             path,
             nested,
+            #[cfg(feature = "testing")]
+            switch: spec.switch.clone(),
         };
         let (phase, cause) = (Phase::Stopped, Cause::Asked);
         Self {

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ractor::{ActorCell, SpawnErr};
+use ractor::{Actor, ActorCell, SpawnErr};
 
 use super::blueprint::Blueprint;
 use super::{
@@ -79,6 +79,8 @@ pub struct ChildSpec {
     pub(super) backoff: Backoff,
     significance: Significance,
     uncounted: Option<ExitPredicate>,
+    #[cfg(feature = "testing")]
+    pub(super) switch: Option<super::fault::Switch>,
 }
 
 impl ChildSpec {
@@ -100,6 +102,36 @@ impl ChildSpec {
             Start::Function(start),
             Shutdown::default(),
         )
+    }
+
+    /// An actor as a child, without a global name. It is started from clones of `actor` and
+    /// `arguments` each time, so what a crash must not take along belongs into an `Arc` there.
+    pub fn actor<A>(id: impl Into<String>, actor: A, arguments: A::Arguments) -> Self
+    where
+        A: Actor + Clone + Sync,
+        A::Arguments: Clone + Sync,
+    {
+        #[cfg(feature = "testing")]
+        let switch = super::fault::Switch::default();
+        #[cfg(feature = "testing")]
+        let actor = super::fault::Breakable {
+            actor,
+            switch: switch.clone(),
+        };
+        let start = move |supervisor: ActorCell| {
+            let (actor, arguments) = (actor.clone(), arguments.clone());
+            async move {
+                let (started, _) = Actor::spawn_linked(None, actor, arguments, supervisor).await?;
+                Ok(started.get_cell())
+            }
+        };
+        let spec = Self::new(id, start);
+        #[cfg(feature = "testing")]
+        let spec = Self {
+            switch: Some(switch),
+            ..spec
+        };
+        spec
     }
 
     /// A supervisor as a child; events and snapshots of the tree include it.
@@ -127,6 +159,8 @@ impl ChildSpec {
             backoff: Backoff::none(),
             significance: Significance::Ordinary,
             uncounted: None,
+            #[cfg(feature = "testing")]
+            switch: None,
         }
     }
 

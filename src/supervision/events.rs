@@ -1,4 +1,5 @@
-//! The event stream of a supervision tree: [`Events`] to publish, [`Subscription`] to follow.
+//! The event stream of a supervision tree: [`Events`] to publish, [`Subscription`] to follow. Higher
+//! layers give their own events to the same subscriptions.
 //!
 //! A tokio broadcast channel: publishing never waits, and a subscriber that falls behind by more
 //! than the capacity is told how many events it [missed](Lagged).
@@ -29,7 +30,7 @@ impl Events {
     /// Follows the stream from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        Subscription(self.0.subscribe())
+        Subscription::to(&self.0)
     }
 
     pub(super) fn publish(&self, path: ChildPath, kind: EventKind) {
@@ -52,22 +53,27 @@ impl Default for Events {
 
 /// A subscriber's place in an event stream.
 #[derive(Debug)]
-pub struct Subscription(broadcast::Receiver<Event>);
+pub struct Subscription<T = Event>(broadcast::Receiver<T>);
 
 /// The subscriber fell behind and missed this many events; the next one follows the gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("missed {0} supervision events")]
+#[error("missed {0} events")]
 pub struct Lagged(pub u64);
 
-impl Subscription {
-    /// Waits for the next event; `None` once the tree and all references to it are gone.
+impl<T: Clone> Subscription<T> {
+    pub(crate) fn to(stream: &broadcast::Sender<T>) -> Self {
+        Self(stream.subscribe())
+    }
+
+    /// Waits for the next event; `None` once what publishes them and all references to
+    /// it are gone.
     ///
     /// Cancelling the wait loses nothing.
     ///
     /// # Errors
     ///
     /// [`Lagged`] if events were missed. The subscription goes on with the oldest one kept.
-    pub async fn next(&mut self) -> Option<Result<Event, Lagged>> {
+    pub async fn next(&mut self) -> Option<Result<T, Lagged>> {
         match self.0.recv().await {
             Ok(event) => Some(Ok(event)),
             Err(RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
@@ -80,7 +86,7 @@ impl Subscription {
     /// # Errors
     ///
     /// [`Lagged`] if events were missed. The subscription goes on with the oldest one kept.
-    pub fn try_next(&mut self) -> Option<Result<Event, Lagged>> {
+    pub fn try_next(&mut self) -> Option<Result<T, Lagged>> {
         match self.0.try_recv() {
             Ok(event) => Some(Ok(event)),
             Err(TryRecvError::Lagged(missed)) => Some(Err(Lagged(missed))),

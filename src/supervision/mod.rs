@@ -67,6 +67,8 @@ mod error;
 mod event;
 mod events;
 mod exit;
+#[cfg(feature = "testing")]
+mod fault;
 mod info;
 mod intensity;
 mod node;
@@ -93,6 +95,8 @@ pub use error::SupervisorError;
 pub use event::{Event, EventKind};
 pub use events::{EVENT_CAPACITY, Events, Lagged, Subscription};
 pub use exit::{Exit, ExitKind};
+#[cfg(feature = "testing")]
+pub(crate) use fault::Crashed;
 pub use info::{ChildCounts, ChildInfo, ChildKind, ChildStatus, Snapshot};
 pub use intensity::{Budget, Intensity, RestartWindow};
 pub use path::ChildPath;

@@ -23,6 +23,8 @@ pub(super) struct Node {
     kind: ChildKind,
     events: Events,
     state: Mutex<NodeState>,
+    #[cfg(feature = "testing")]
+    pub(super) switch: super::fault::Switch,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ impl Node {
             kind,
             events,
             state: Mutex::default(),
+            #[cfg(feature = "testing")]
+            switch: super::fault::Switch::default(),
         })
     }
 
@@ -116,6 +120,20 @@ impl Node {
         record.nested.clone()
     }
 
+    /// What makes the child with this id panic.
+    #[cfg(feature = "testing")]
+    pub(super) fn switch_of(&self, id: &str) -> Option<super::fault::Switch> {
+        let state = self.lock();
+        let record = state
+            .children
+            .values()
+            .find(|record| *record.info.id == *id)?;
+        match &record.nested {
+            Some(nested) => Some(nested.switch.clone()),
+            None => record.switch.clone(),
+        }
+    }
+
     /// The actors recorded here and below, dead or alive.
     pub(super) fn actors(&self) -> Vec<ActorCell> {
         let records: Vec<Record> = self.lock().children.values().cloned().collect();
@@ -148,6 +166,8 @@ impl Node {
             started: state.started,
             path: self.path.clone(),
             nested: None,
+            #[cfg(feature = "testing")]
+            switch: None,
         };
         drop(state);
         Snapshot {

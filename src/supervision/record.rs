@@ -22,6 +22,8 @@ pub(super) struct Record {
     pub(super) started: Option<Started>,
     pub(super) path: ChildPath,
     pub(super) nested: Option<Arc<Node>>,
+    #[cfg(feature = "testing")]
+    pub(super) switch: Option<super::fault::Switch>,
 }
 
 impl Started {

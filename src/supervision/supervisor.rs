@@ -107,6 +107,8 @@ impl Supervisor {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        #[cfg(feature = "testing")]
+        state.node.switch.strike(state.myself.get_id());
         match exit_of(event) {
             Some((actor, exit)) => state.child_exited(actor.get_id(), exit).await,
             None => Ok(()),

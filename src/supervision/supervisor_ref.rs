@@ -163,6 +163,19 @@ impl SupervisorRef {
         stopped.map_err(|_| SupervisorError::StopTimedOut { within })
     }
 
+    /// What makes the actor panic that these ids lead to.
+    #[cfg(feature = "testing")]
+    pub(super) fn switch(&self, ids: &[&str]) -> Option<super::fault::Switch> {
+        let Some((last, above)) = ids.split_last() else {
+            return Some(self.node.switch.clone());
+        };
+        let mut node = Arc::clone(&self.node);
+        for id in above {
+            node = node.nested(id)?;
+        }
+        node.switch_of(last)
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(RpcReplyPort<Result<T, SupervisorError>>) -> SupervisorMessage,

@@ -1,0 +1,144 @@
+//! How a test makes an actor panic from outside: [`Switch`], [`Breakable`]. Only with the feature
+//! `testing`.
+//!
+//! ractor has a kill and a stop for strangers but no panic, and an actor must panic in its own task
+//! to die of it. So a child started by [`ChildSpec::actor`](super::ChildSpec::actor) runs inside a
+//! wrapper that looks at a switch before each supervision event, and whoever crashes it sends one:
+//! the start of a short-lived actor under it. Messages and their order are not touched.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Message, State, SupervisionEvent,
+};
+
+use super::SupervisorRef;
+
+/// Says which actor is to panic; shared by all that are started at one place of a tree.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Switch(Arc<AtomicU64>);
+
+impl Switch {
+    /// Makes this actor panic at its next supervision event, and causes one.
+    pub(super) fn crash(&self, actor: &ActorCell) {
+        self.0.store(mark(actor.get_id()), Ordering::Release);
+        let doomed = actor.clone();
+        tokio::spawn(async move {
+            // It cannot be linked to an actor that is gone, which is then none to crash.
+            let _gone = Actor::spawn_linked(None, Pinprick, (), doomed).await;
+        });
+    }
+
+    /// Panics if `actor` is the one to do so.
+    pub(super) fn strike(&self, actor: ActorId) {
+        let is_due = self
+            .0
+            .compare_exchange(mark(actor), 0, Ordering::AcqRel, Ordering::Relaxed);
+        assert!(is_due.is_err(), "crashed by a test");
+    }
+}
+
+/// Zero means nobody.
+fn mark(actor: ActorId) -> u64 {
+    actor.pid() + 1
+}
+
+/// An actor that can be made to panic.
+#[derive(Clone)]
+pub(super) struct Breakable<A> {
+    pub(super) actor: A,
+    pub(super) switch: Switch,
+}
+
+#[ractor::actor(message = A::Msg, state = A::State, arguments = A::Arguments)]
+impl<A> Breakable<A>
+where
+    A: Actor + Sync,
+    A::Msg: Message,
+    A::State: State,
+    A::Arguments: State,
+{
+    async fn pre_start(
+        &self,
+        myself: ActorRef<A::Msg>,
+        arguments: A::Arguments,
+    ) -> Result<A::State, ActorProcessingErr> {
+        self.actor.pre_start(myself, arguments).await
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<A::Msg>,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.actor.post_start(myself, state).await
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<A::Msg>,
+        message: A::Msg,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.actor.handle(myself, message, state).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<A::Msg>,
+        event: SupervisionEvent,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.switch.strike(myself.get_id());
+        self.actor.handle_supervisor_evt(myself, event, state).await
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<A::Msg>,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.actor.post_stop(myself, state).await
+    }
+}
+
+/// Starts, and is an event for the actor above it.
+struct Pinprick;
+
+#[ractor::actor(message = ())]
+impl Pinprick {
+    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+/// What can be crashed at a place of a tree.
+pub(crate) enum Crashed {
+    /// It panics once it has done with what it is at.
+    Yes,
+    /// Nothing runs there.
+    NotRunning,
+    /// It runs, but was started by a function of the application's own.
+    NotBreakable,
+}
+
+impl SupervisorRef {
+    /// Makes the actor panic that these ids lead to from here; none lead to this supervisor.
+    pub(crate) fn crash(&self, ids: &[&str]) -> Crashed {
+        let snapshot = self.snapshot();
+        let Some(actor) = snapshot
+            .find(ids)
+            .and_then(|found| found.info.actor.clone())
+        else {
+            return Crashed::NotRunning;
+        };
+        match self.switch(ids) {
+            Some(switch) => {
+                switch.crash(&actor);
+                Crashed::Yes
+            }
+            None => Crashed::NotBreakable,
+        }
+    }
+}
