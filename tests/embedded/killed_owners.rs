@@ -66,17 +66,8 @@ async fn orphan_killed_along_with_its_owner_recovers() {
     );
 }
 
-#[tokio::test]
-async fn temporary_folder_of_a_killed_owner_is_removed_by_the_next_start() {
-    let mut owner = Owner::start(None);
-    let alive = Embedded::builder().start().await.unwrap();
-    assert!(
-        owner.folder.exists() && is_running(owner.server),
-        "a living owner's folder is left alone"
-    );
-    owner.kill();
-    let server = Embedded::builder().start().await.unwrap();
-    // The start of another test may have come first and still be at it.
+/// Waits until nothing is left of a killed owner's server.
+async fn until_gone(owner: &Owner) {
     let end = Instant::now() + Duration::from_secs(20);
     while is_running(owner.server) || owner.folder.exists() {
         assert!(
@@ -86,6 +77,30 @@ async fn temporary_folder_of_a_killed_owner_is_removed_by_the_next_start() {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn temporary_server_of_a_killed_owner_ends_by_itself_and_its_folder_is_removed() {
+    let mut owner = Owner::start(None);
+    owner.kill();
+    until_gone(&owner).await;
+}
+
+#[tokio::test]
+async fn temporary_server_whose_guard_was_killed_too_is_removed_by_the_next_start() {
+    let mut owner = Owner::start(None);
+    let alive = Embedded::builder().start().await.unwrap();
+    assert!(
+        owner.folder.exists() && is_running(owner.server),
+        "a living owner's folder is left alone"
+    );
+    let guard = format!("callboard-guard {} ", owner.server);
+    let killed = Command::new("pkill").args(["-KILL", "-f", &guard]).status();
+    assert!(killed.unwrap().success(), "the server has a guard");
+    owner.kill();
+    assert!(is_running(owner.server), "nobody has ended it");
+    let server = Embedded::builder().start().await.unwrap();
+    until_gone(&owner).await;
     assert_eq!(ask(alive.url(), "SELECT 1").await.unwrap(), "1");
     assert_eq!(ask(server.url(), "SELECT 1").await.unwrap(), "1");
 }

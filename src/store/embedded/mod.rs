@@ -3,9 +3,9 @@
 //! Runs the `postgres` found on the machine as a child process, in a throwaway folder or in one that is kept. Nothing is
 //! downloaded. The rest of the crate knows only [`Embedded::url`].
 //!
-//! Invariants: a folder has one owner at a time, proven by a file lock and never by a process id; a server outlives its
-//! owner only if that ends without dropping it (killed, `exit`, kept in a static), and then until the next start on that
-//! folder, or any start if it is temporary; every wait has a limit.
+//! Invariants: a folder has one owner at a time, proven by a file lock and never by a process id; a temporary server ends
+//! with its owner's process, however that ends; one on a kept folder outlives an owner that ends without dropping it
+//! (killed, `exit`, kept in a static) until the next start on that folder; every wait has a limit.
 
 #![cfg_attr(
     not(unix),
@@ -27,6 +27,8 @@ mod cluster;
 mod deadline;
 #[cfg(unix)]
 mod folder;
+#[cfg(unix)]
+mod guard;
 #[cfg(unix)]
 mod install;
 #[cfg(unix)]

@@ -13,9 +13,11 @@ use super::child::{self, ABRUPT, GENTLE};
 use super::deadline::Deadline;
 use super::error::{Doing, EmbeddedError, Trouble};
 use super::folder::Folder;
+use super::guard::Guard;
 use super::log::Log;
 use super::orphan;
 use super::run_as::RunAs;
+use super::settings::Durability;
 
 /// How often a port may turn out to be taken before the start fails.
 const PORT_TRIES: usize = 8;
@@ -37,6 +39,7 @@ pub(super) struct Recipe<'a> {
 pub(super) struct Server {
     child: Child,
     folder: Folder,
+    guard: Option<Guard>,
 }
 
 impl Server {
@@ -51,7 +54,7 @@ impl Server {
         for port in ports.take(PORT_TRIES) {
             let port = port?;
             match attempt(&folder, port, recipe)? {
-                Attempt::Ready(child) => return Ok((Self { child, folder }, port)),
+                Attempt::Ready(child) => return Ok((Self::ready(child, folder), port)),
                 Attempt::PortTaken(failure) => refusal = Some(failure),
             }
             tracing::warn!(
@@ -60,6 +63,18 @@ impl Server {
             );
         }
         Err(refusal.expect("at least one port was tried, and the last try was refused"))
+    }
+
+    fn ready(child: Child, folder: Folder) -> Self {
+        let guard = match folder.durability() {
+            Durability::Kept => None,
+            Durability::Throwaway => set_guard(child.id(), &folder),
+        };
+        Self {
+            child,
+            folder,
+            guard,
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -83,6 +98,9 @@ impl Server {
         if !ended {
             tracing::error!(pid, "the embedded PostgreSQL outlived even a kill");
         }
+        if let Some(guard) = self.guard.take_if(|_| ended) {
+            guard.dismiss();
+        }
         if !self.folder().exists() {
             return Ok(());
         }
@@ -101,6 +119,15 @@ impl Drop for Server {
             );
         }
     }
+}
+
+fn set_guard(pid: u32, folder: &Folder) -> Option<Guard> {
+    let set = Guard::set(pid, folder.root());
+    set.inspect_err(|error| {
+        tracing::warn!(%error, "no guard watches over the embedded PostgreSQL: if this process is \
+                       killed, the server stays until the next start of one");
+    })
+    .ok()
 }
 
 enum Attempt {
