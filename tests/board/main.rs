@@ -21,6 +21,7 @@ mod options;
 mod outage;
 mod panic;
 mod processes;
+mod proxy;
 mod refusal;
 mod requeue;
 mod running;
