@@ -100,7 +100,7 @@ pub use error::Error;
 pub use handler::{Context, Handler, Job};
 pub use job::{Backoff, Call, JobId, JobState, Outcome};
 pub use queue::Queue;
-pub use store::{Database, DeadFilter, JobInfo};
+pub use store::{Database, DeadFilter, JobFilter, JobInfo};
 
 /// An error of any kind, as handlers return it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -102,6 +102,13 @@ impl Builder {
         self
     }
 
+    /// Puts something else into the place of each handler.
+    #[cfg(feature = "testing")]
+    pub(crate) fn map_handlers(mut self, map: impl FnMut(Handler) -> Handler) -> Self {
+        self.handlers = self.handlers.into_iter().map(map).collect();
+        self
+    }
+
     /// Refuses payloads above this many bytes at the enqueue (default 1 MiB, 1 byte to 16 MiB).
     pub fn payload_limit(mut self, bytes: usize) -> Self {
         self.payload_limit = bytes;

@@ -122,7 +122,7 @@ impl LedgerState {
         let written = self.office.outbox.confirm(&mut self.unwritten);
         self.office.vitals.working(ROLE);
         self.patience.succeeded();
-        self.tell(written, &accepted.into_iter().collect());
+        self.tell(&written, &accepted.into_iter().collect());
         if self.office.outbox.count() > 0 {
             self.office.outbox.wake();
         }
@@ -137,14 +137,19 @@ impl LedgerState {
     }
 
     /// Lets everybody know what was written.
-    fn tell(&self, written: Vec<Answer>, accepted: &HashSet<JobId>) {
+    fn tell(&self, written: &[Answer], accepted: &HashSet<JobId>) {
+        // First, so that who finds nothing in hand any more finds all told.
+        for answer in written {
+            let is_accepted = is_in_effect(answer, accepted);
+            self.office.facts.publish(answer, is_accepted);
+        }
         let ended = written
             .iter()
             .map(|answer| (answer.settlement.id, answer.settlement.attempt));
         self.office.custody.dismiss(ended);
         let mut released: HashMap<&Arc<str>, i16> = HashMap::new();
         let mut is_any_waiting = false;
-        for answer in &written {
+        for answer in written {
             let is_accepted = is_in_effect(answer, accepted);
             count(&self.office.counters, answer, is_accepted);
             match answer.settlement.transition {
@@ -164,10 +169,6 @@ impl LedgerState {
         }
         if is_any_waiting {
             self.office.wakeups.wake(&Notice::Scheduled);
-        }
-        for answer in written {
-            let is_accepted = is_in_effect(&answer, accepted);
-            self.office.facts.publish(answer, is_accepted);
         }
     }
 

@@ -113,6 +113,13 @@ impl Board {
         }
     }
 
+    /// How many attempts are in hand, in one queue or in all.
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_hand(&self, queue: Option<&str>) -> usize {
+        let custody = &self.0.office.custody;
+        queue.map_or_else(|| custody.count(), |queue| custody.held_in(queue).len())
+    }
+
     /// Shuts the board down, gracefully: stops claiming, returns what has not begun, lets running
     /// handlers finish within the grace, then tells the rest to stop, cuts off those that do not, and
     /// records them as interrupted, which costs them no attempt. Writes every answer, and says

@@ -9,7 +9,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 
 use super::pulse::{Pulse, Tick};
 use crate::Error;
-use crate::queue::Office;
+use crate::queue::{Office, Patience};
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How soon to try again what failed, a lock that was not free in time, say.
@@ -37,6 +37,7 @@ pub(super) struct PrunerArgs {
 pub(super) struct PrunerState {
     args: PrunerArgs,
     pulse: Pulse,
+    patience: Patience,
 }
 
 #[derive(Clone, Copy)]
@@ -52,6 +53,7 @@ impl Pruner {
         Ok(PrunerState {
             args,
             pulse: Pulse::default(),
+            patience: Patience::default(),
         })
     }
 
@@ -77,10 +79,7 @@ impl Pruner {
         }
         let wait = match state.prune().await {
             Ok(()) => PRUNE_EVERY,
-            Err(error) => {
-                state.args.office.vitals.degraded(ROLE, &error);
-                RETRY_AFTER
-            }
+            Err(error) => state.degraded(&error),
         };
         state.pulse.tick_in(wait, &myself, PrunerMessage::Prune);
         Ok(())
@@ -88,7 +87,7 @@ impl Pruner {
 }
 
 impl PrunerState {
-    async fn prune(&self) -> Result<(), Error> {
+    async fn prune(&mut self) -> Result<(), Error> {
         let store = &self.args.office.store;
         store.prepare_history(DAYS_AHEAD).await?;
         let pruned = store.prune(self.args.keep).await?;
@@ -96,6 +95,16 @@ impl PrunerState {
             tracing::info!(pruned, "pruned old history");
         }
         self.args.office.vitals.working(ROLE);
+        self.patience.succeeded();
         Ok(())
+    }
+
+    /// Says so, and when to try again: soon, if only the database could not be reached.
+    fn degraded(&mut self, error: &Error) -> Duration {
+        self.args.office.vitals.degraded(ROLE, error);
+        match error.is_unreachable() {
+            true => self.patience.after_failure(fastrand::f64()),
+            false => RETRY_AFTER,
+        }
     }
 }

@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use super::Client;
 use crate::Error;
-use crate::job::JobId;
-use crate::store::{Arguments, Cancelled, DeadFilter, DeadLetter, JobInfo, Notice, QueueInfo};
+use crate::job::{JobId, Stored};
+use crate::store::{
+    Arguments, Cancelled, DeadFilter, DeadLetter, JobFilter, JobInfo, Notice, QueueInfo,
+};
 
 /// How many dead letters one statement brings back.
 const REQUEUE_BATCH: u32 = 1_000;
@@ -82,6 +84,16 @@ impl Client {
         self.0.store.job(id).await
     }
 
+    /// The unfinished jobs that `filter` names, at most `limit`, the oldest id first. It may read the
+    /// whole table, so it is for people and tests and not for a hot path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn jobs(&self, filter: JobFilter, limit: u32) -> Result<Vec<JobInfo>, Error> {
+        self.0.store.jobs(&filter, limit).await
+    }
+
     /// How the queues are: every one that has jobs or is served by a live node. It counts, so it is
     /// for people and not for a hot path.
     ///
@@ -99,12 +111,16 @@ impl Client {
     /// [`Error::is_refused_call`] when this process has no handler for the kind, or the arguments do
     /// not decode.
     pub fn arguments(&self, kind: &str, arguments: &Arguments) -> Result<Value, Error> {
+        self.read(kind, arguments.stored())
+    }
+
+    pub(crate) fn read(&self, kind: &str, stored: Stored<'_>) -> Result<Value, Error> {
         let Some(handler) = self.0.kinds.get(kind) else {
             let text =
                 format!("cannot read arguments of {kind:?}: no handler for it is registered here");
             return Err(Error::call(text));
         };
         let refused = |why| Error::call(format!("cannot read arguments of {kind:?}")).because(why);
-        handler.to_json(arguments.stored()).map_err(refused)
+        handler.to_json(stored).map_err(refused)
     }
 }

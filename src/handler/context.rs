@@ -71,6 +71,7 @@ pub(crate) struct ContextParts {
     pub(crate) max_attempts: u32,
     pub(crate) kind: String,
     pub(crate) queue: Arc<str>,
+    pub(crate) worker: Arc<str>,
     pub(crate) enqueued_at: DateTime<Utc>,
     pub(crate) deadline: Instant,
     pub(crate) node: NodeId,
@@ -150,6 +151,12 @@ impl Context {
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.parts.queue
+    }
+
+    /// The worker that runs it: its id in the queue's part of the tree.
+    #[must_use]
+    pub fn worker(&self) -> &str {
+        &self.parts.worker
     }
 
     /// When the job was enqueued, by the database's clock.

@@ -98,7 +98,7 @@ fn own_part(backtrace: &str) -> &str {
         .and_then(|start| backtrace[start..].splitn(3, '\n').nth(2));
     let rest = after_machinery.unwrap_or(backtrace);
     let executor = rest
-        .find("callboard::queue::executor")
+        .find("callboard::queue::performing")
         .and_then(|at| rest[..at].rfind('\n'));
     executor.map_or(rest, |end| &rest[..end])
 }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_backtrace_is_cut_to_the_handlers_own_part() {
         let backtrace = "   0: remember\n   at a\n   1: core::panicking::panic_fmt\n   at b\n   \
-                         2: app::boom\n   at c\n   3: callboard::queue::executor::run\n   at d";
+                         2: app::boom\n   at c\n   3: callboard::queue::performing::run\n   at d";
         assert_eq!(own_part(backtrace), "   2: app::boom\n   at c");
         assert_eq!(own_part("strange"), "strange");
     }

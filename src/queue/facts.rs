@@ -63,17 +63,17 @@ impl Facts {
     }
 
     /// Tells what became of an attempt.
-    pub(crate) fn publish(&self, answer: Answer, is_accepted: bool) {
-        let Some(story) = answer.story else { return };
+    pub(crate) fn publish(&self, answer: &Answer, is_accepted: bool) {
+        let Some(story) = &answer.story else { return };
         let attempted = Attempted {
             job: answer.settlement.id,
             attempt: answer.settlement.attempt,
-            kind: story.kind,
-            queue: answer.queue,
-            worker: story.worker,
+            kind: story.kind.clone(),
+            queue: Arc::clone(&answer.queue),
+            worker: story.worker.clone(),
             ran: story.ran,
             ended_at: story.ended_at,
-            transition: answer.settlement.transition,
+            transition: answer.settlement.transition.clone(),
             is_accepted,
         };
         // An error says that the last follower has just left.

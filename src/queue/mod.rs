@@ -13,6 +13,7 @@ mod look_ahead;
 mod office;
 mod outbox;
 mod patience;
+mod performing;
 mod tree;
 mod vitals;
 mod worker;
@@ -27,6 +28,8 @@ pub(crate) use facts::{Facts, Story};
 pub(crate) use office::{Counters, Office};
 pub(crate) use outbox::{Answer, Outbox, Unwritten};
 pub(crate) use patience::Patience;
+#[cfg(feature = "testing")]
+pub(crate) use performing::Performing;
 pub(crate) use tree::queue_child;
 pub use vitals::Condition;
 pub(crate) use vitals::Vitals;

@@ -77,6 +77,17 @@ impl Database {
         run(&mut connection, "commit").await
     }
 
+    /// Names the schema that this build makes: what a template of another build does not have.
+    #[cfg(feature = "testing")]
+    pub(crate) fn schema_version() -> String {
+        use std::hash::{Hash as _, Hasher as _};
+        let mut hasher = std::hash::DefaultHasher::new();
+        for migration in MIGRATIONS {
+            (migration.version, migration.up).hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    }
+
     async fn migrate_locked(&self, connection: &mut AsyncPgConnection) -> Result<(), Error> {
         let standing = self.standing(connection).await?;
         let missing = match &standing {

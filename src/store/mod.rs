@@ -21,6 +21,8 @@ mod read;
 mod schedule;
 mod settle;
 mod statement;
+#[cfg(feature = "testing")]
+mod throwaway;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ pub use executor::Executor;
 pub(crate) use lifeline::{Lifeline, Renewal};
 pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
-pub use read::{Arguments, DeadLetter, JobInfo, QueueInfo};
+pub use read::{Arguments, DeadLetter, JobFilter, JobInfo, QueueInfo};
 pub(crate) use settle::Settlement;
 
 use pool::{Lane, LanePool, Session};
@@ -60,8 +62,8 @@ macro_rules! statements {
 }
 
 statements!(
-    cancel, claim, condemn, dead, enqueue, inspect, job, leave, next_due, promote, queues, reclaim,
-    register, renew, requeue, rescue, settle, suspects,
+    cancel, claim, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote, queues,
+    reclaim, register, renew, requeue, rescue, settle, suspects,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.

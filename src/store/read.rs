@@ -57,6 +57,40 @@ pub struct JobInfo {
     pub arguments: Option<Arguments>,
 }
 
+/// Which unfinished jobs; empty, all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use]
+pub struct JobFilter {
+    kind: Option<String>,
+    queue: Option<String>,
+    state: Option<JobState>,
+}
+
+impl JobFilter {
+    /// Every unfinished job.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only jobs of this kind.
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
+    /// Only jobs of this queue.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Only jobs in this state: scheduled, available, executing or retryable.
+    pub fn state(mut self, state: JobState) -> Self {
+        self.state = Some(state);
+        self
+    }
+}
+
 /// Arguments as they lie in a row.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Arguments {
@@ -203,6 +237,24 @@ impl Store {
             .fetch::<JobSql, JobTuple>("read a job", &self.sql().job, &binds)
             .await?;
         rows.into_iter().next().map(job).transpose()
+    }
+
+    /// The unfinished jobs that `filter` names, the oldest id first.
+    pub(crate) async fn jobs(&self, filter: &JobFilter, limit: u32) -> Result<Vec<JobInfo>, Error> {
+        let mut session = self.clients().await?;
+        let rows = session
+            .fetch::<JobSql, JobTuple>(
+                "list jobs",
+                &self.sql().jobs,
+                &[
+                    &typed::<Nullable<Text>, _>(&filter.kind),
+                    &typed::<Nullable<Text>, _>(&filter.queue),
+                    &typed::<Nullable<Text>, _>(&filter.state.map(JobState::as_str)),
+                    &typed::<BigInt, _>(&i64::from(limit)),
+                ],
+            )
+            .await?;
+        rows.into_iter().map(job).collect()
     }
 
     /// The dead letters that `filter` names, the newest id first.

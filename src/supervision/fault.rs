@@ -3,26 +3,31 @@
 //!
 //! ractor has a kill and a stop for strangers but no panic, and an actor must panic in its own task
 //! to die of it. So a child started by [`ChildSpec::actor`](super::ChildSpec::actor) runs inside a
-//! wrapper that looks at a switch before each supervision event, and whoever crashes it sends one:
-//! the start of a short-lived actor under it. Messages and their order are not touched.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+//! wrapper that watches a switch while it handles a message. One that waits for messages is woken by
+//! a supervision event, the start of a short-lived actor under it.
 
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Message, State, SupervisionEvent,
 };
+use tokio::sync::watch;
 
 use super::SupervisorRef;
 
-/// Says which actor is to panic; shared by all that are started at one place of a tree.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Switch(Arc<AtomicU64>);
+/// Says which actor is to panic; shared by all that are started at one place of a tree. Zero means
+/// nobody.
+#[derive(Clone, Debug)]
+pub(super) struct Switch(watch::Sender<u64>);
+
+impl Default for Switch {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
 
 impl Switch {
-    /// Makes this actor panic at its next supervision event, and causes one.
+    /// Makes this actor panic at whatever await it is.
     pub(super) fn crash(&self, actor: &ActorCell) {
-        self.0.store(mark(actor.get_id()), Ordering::Release);
+        self.0.send_replace(mark(actor.get_id()));
         let doomed = actor.clone();
         tokio::spawn(async move {
             // It cannot be linked to an actor that is gone, which is then none to crash.
@@ -32,15 +37,22 @@ impl Switch {
 
     /// Panics if `actor` is the one to do so.
     pub(super) fn strike(&self, actor: ActorId) {
-        let is_due = self
-            .0
-            .compare_exchange(mark(actor), 0, Ordering::AcqRel, Ordering::Relaxed);
-        assert!(is_due.is_err(), "crashed by a test");
+        assert!(*self.0.borrow() != mark(actor), "crashed by a test");
+    }
+
+    /// Does `work`, unless `actor` is to panic meanwhile.
+    async fn strike_during<T>(&self, actor: ActorId, work: impl Future<Output = T>) -> T {
+        let mut switch = self.0.subscribe();
+        let struck = switch.wait_for(|doomed| *doomed == mark(actor));
+        tokio::select! {
+            biased;
+            _ = struck => panic!("crashed by a test"),
+            done = work => done,
+        }
     }
 }
 
-/// Zero means nobody.
-fn mark(actor: ActorId) -> u64 {
+const fn mark(actor: ActorId) -> u64 {
     actor.pid() + 1
 }
 
@@ -81,7 +93,9 @@ where
         message: A::Msg,
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.actor.handle(myself, message, state).await
+        let id = myself.get_id();
+        let handling = self.actor.handle(myself, message, state);
+        self.switch.strike_during(id, handling).await
     }
 
     async fn handle_supervisor_evt(
@@ -115,7 +129,7 @@ impl Pinprick {
 
 /// What can be crashed at a place of a tree.
 pub(crate) enum Crashed {
-    /// It panics once it has done with what it is at.
+    /// It panics.
     Yes,
     /// Nothing runs there.
     NotRunning,

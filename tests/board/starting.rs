@@ -54,7 +54,8 @@ async fn a_server_that_does_not_answer_is_given_up_in_time() {
 
 #[tokio::test]
 async fn a_database_that_does_not_exist_is_named() {
-    let (server, _) = server::url().rsplit_once('/').unwrap();
+    let url = server::empty_database().await;
+    let (server, _) = url.rsplit_once('/').unwrap();
     for error in refused(database_at(&format!("{server}/nowhere"))).await {
         assert!(error.is_unreachable(), "{error:?}");
         says(&error, &["database \"nowhere\" does not exist"]);

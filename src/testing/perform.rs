@@ -1,0 +1,257 @@
+//! One run of a handler without a board: [`perform`].
+
+use std::collections::HashMap;
+use std::future::IntoFuture;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+
+use crate::BoxError;
+use crate::client::{Client, ClientParts, Wakeups};
+use crate::handler::{Context, ContextParts, Handler, Job, StopSignal, WorkerState, install_hook};
+use crate::job::{
+    Attempt, Budget, Call, DEFAULT_PAYLOAD_LIMIT, Ending, Failure, JobId, NodeId, Outcome, Stored,
+    Transition, transition,
+};
+use crate::queue::{DEFAULT_CANCEL_GRACE, Performing};
+use crate::store::{Database, Lanes, Store};
+
+/// Runs one job as a worker would, without a database: its arguments are written and read again, its
+/// handler runs under its time limit, a panic is caught, and what it decides becomes what would
+/// change. Await it, after saying what the attempt is like.
+///
+/// With tokio's clock paused, sleeps and time limits pass at once. The context's client has no
+/// database unless you [give](Perform::client) it one.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use callboard::job::{Failure, Transition};
+/// use callboard::testing::perform;
+/// use callboard::{BoxError, Context, Job, Outcome};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Charge { cents: i64 }
+///
+/// impl Job for Charge {
+///     const KIND: &'static str = "billing.charge";
+///
+///     async fn perform(self, cx: &mut Context) -> Result<Outcome, BoxError> {
+///         match self.cents {
+///             0 => Ok(Outcome::Cancel("nothing to charge".into())),
+///             _ if cx.attempt().is_first() => Err("the bank is closed".into()),
+///             cents => Outcome::done_with(&cents),
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let free = perform(Charge { cents: 0 }).await;
+/// assert_eq!(free.outcome(), Some(&Outcome::Cancel("nothing to charge".into())));
+///
+/// let closed = perform(Charge { cents: 5 }).await;
+/// assert_eq!(closed.failure().unwrap().message, "the bank is closed");
+/// assert!(matches!(closed.transition(), Transition::Retry { .. }));
+///
+/// let second = perform(Charge { cents: 5 }).attempt(2).await;
+/// assert_eq!(second.output(), Some(&5.into()));
+/// # }
+/// ```
+pub fn perform<J: Job>(job: J) -> Perform {
+    Perform::new(Handler::of::<J>(), job.into())
+}
+
+/// As [`perform`], for a function:
+/// `perform_call(function!(reports::generate), call!(reports::generate(2026)))`.
+pub fn perform_call(handler: impl Into<Handler>, call: impl Into<Call>) -> Perform {
+    Perform::new(handler.into(), call.into())
+}
+
+/// One run of a handler, before it is awaited.
+#[derive(Debug)]
+#[must_use = "a run does nothing until it is awaited"]
+pub struct Perform {
+    handler: Handler,
+    call: Call,
+    attempt: u32,
+    failures: Option<u32>,
+    state: WorkerState,
+    client: Option<Client>,
+    signal: StopSignal,
+}
+
+impl Perform {
+    fn new(handler: Handler, call: Call) -> Self {
+        Self {
+            handler,
+            call,
+            attempt: 1,
+            failures: None,
+            state: WorkerState::new(()),
+            client: None,
+            signal: StopSignal::default(),
+        }
+    }
+
+    /// Makes it this execution of the job (default 1), and all before it failures.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt.max(1);
+        self
+    }
+
+    /// Says how many attempts failed before (default: all).
+    pub fn failures(mut self, failures: u32) -> Self {
+        self.failures = Some(failures);
+        self
+    }
+
+    /// Gives the handler this worker state.
+    pub fn state<S: Send + 'static>(mut self, state: S) -> Self {
+        self.state = WorkerState::new(state);
+        self
+    }
+
+    /// Gives the handler this client, for what it enqueues.
+    pub fn client(mut self, client: &Client) -> Self {
+        self.client = Some(client.clone());
+        self
+    }
+
+    /// Tells the handler to stop, for this reason, before it begins.
+    pub fn cancelled(self, reason: crate::handler::CancelReason) -> Self {
+        self.signal.stop(reason);
+        self
+    }
+
+    async fn run(self) -> Performed {
+        install_hook();
+        let budget = self.budget();
+        let ending = match &self.call.payload {
+            Ok(payload) => {
+                let stored = Stored {
+                    version: self.call.version,
+                    fingerprint: self.call.fingerprint,
+                    bytes: payload,
+                };
+                let limit = self.handler.time_limit(self.call.time_limit);
+                let parts = self.parts(limit, budget.max_attempts);
+                let performing = Performing {
+                    handler: &self.handler,
+                    stored,
+                    signal: &self.signal,
+                    limit,
+                    cancel_grace: DEFAULT_CANCEL_GRACE,
+                };
+                performing.run(&mut Context::new(parts, self.state)).await
+            }
+            Err(error) => panic!("{:?} cannot be enqueued: {error}", self.call.kind()),
+        };
+        Performed {
+            transition: transition(ending.clone(), &budget, fastrand::f64()),
+            ending,
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        let defaults = &self.handler.kind.defaults;
+        let max_attempts = self.call.max_attempts.unwrap_or(defaults.max_attempts);
+        Budget {
+            failures: self.failures.unwrap_or(self.attempt - 1),
+            max_attempts: max_attempts.into(),
+            backoff: self.call.backoff.unwrap_or(defaults.backoff),
+        }
+    }
+
+    fn parts(&self, limit: Duration, max_attempts: u32) -> ContextParts {
+        let queue = self.call.queue.as_deref();
+        ContextParts {
+            id: JobId::from_i64(1),
+            attempt: Attempt::from_i32(i32::try_from(self.attempt).unwrap_or(i32::MAX)),
+            failures: self.failures.unwrap_or(self.attempt - 1),
+            max_attempts,
+            kind: self.call.kind().to_owned(),
+            queue: queue.unwrap_or(&self.handler.kind.defaults.queue).into(),
+            worker: "perform".into(),
+            enqueued_at: chrono::Utc::now(),
+            deadline: Instant::now() + limit,
+            node: NodeId::from_i64(1),
+            client: self.client.clone().unwrap_or_else(nowhere),
+            signal: self.signal.clone(),
+            span: tracing::info_span!("attempt", kind = self.call.kind()),
+        }
+    }
+}
+
+/// A client that says why it reaches nothing.
+fn nowhere() -> Client {
+    let database = Database::from_url("postgres://nowhere")
+        .expect("the URL is valid")
+        .connect_with(|| async {
+            let why = "perform() has no database; give it a client with Perform::client";
+            Err::<_, BoxError>(why.into())
+        });
+    let store = Store::new(database, Lanes::CLIENT_ONLY).expect("the defaults are valid");
+    Client::from_parts(ClientParts {
+        store,
+        kinds: HashMap::new(),
+        payload_limit: DEFAULT_PAYLOAD_LIMIT,
+        wakeups: Wakeups::default(),
+    })
+}
+
+impl IntoFuture for Perform {
+    type Output = Performed;
+    type IntoFuture = BoxFuture<'static, Performed>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// What came of a run, and what it would change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Performed {
+    ending: Ending,
+    transition: Transition,
+}
+
+impl Performed {
+    /// What the handler decided; `None` if it failed.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.ending {
+            Ending::Decided(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// What the handler kept with [`Outcome::DoneWith`].
+    #[must_use]
+    pub fn output(&self) -> Option<&serde_json::Value> {
+        match self.outcome() {
+            Some(Outcome::DoneWith(output)) => Some(output),
+            _ => None,
+        }
+    }
+
+    /// What went wrong: an error, a panic, the time limit, arguments that do not decode.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.ending {
+            Ending::Failed(failure)
+            | Ending::Undecodable(failure)
+            | Ending::Cancelled(failure)
+            | Ending::Interrupted(failure) => Some(failure),
+            Ending::Decided(_) | Ending::Released => None,
+        }
+    }
+
+    /// What would change on the board.
+    #[must_use]
+    pub fn transition(&self) -> &Transition {
+        &self.transition
+    }
+}
