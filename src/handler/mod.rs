@@ -14,6 +14,6 @@ pub(crate) use context::{ContextParts, InTransaction, StopSignal};
 pub use erased::Handler;
 pub use function::{Callable, Function, FunctionHandler, call_of, function_of, handler_of};
 pub use job::Job;
-pub(crate) use panics::{IN_HANDLER, failure_of, install_hook};
+pub(crate) use panics::{IN_HANDLER, Panicked, install_hook, panicked};
 pub(crate) use registry::Registry;
 pub(crate) use worker_state::{StateFactory, WorkerState};

@@ -71,20 +71,44 @@ impl Carried {
     }
 }
 
-/// The record of a panic that was caught on this thread just now.
-pub(crate) fn failure_of(payload: &(dyn Any + Send)) -> Failure {
+/// A handler's panic, caught.
+#[derive(Debug)]
+pub(crate) struct Panicked {
+    message: String,
+    backtrace: Option<Backtrace>,
+}
+
+/// The panic that was caught on this thread just now.
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Panicked {
     let text = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a value that is not a text".to_owned());
     match LAST.take() {
-        Some(trace) => {
-            let message = format!("panicked at {}: {text}", trace.place);
-            let backtrace = trace.backtrace.to_string();
-            Failure::new(FailureKind::Panic, &message).with_backtrace(Some(own_part(&backtrace)))
-        }
-        None => Failure::new(FailureKind::Panic, &format!("panicked: {text}")),
+        Some(trace) => Panicked {
+            message: format!("panicked at {}: {text}", trace.place),
+            backtrace: Some(trace.backtrace),
+        },
+        None => Panicked {
+            message: format!("panicked: {text}"),
+            backtrace: None,
+        },
+    }
+}
+
+impl Panicked {
+    /// What it said, and where.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The record of it. Finding the names of its backtrace takes a millisecond, and a good deal more
+    /// the first time in a process.
+    pub(crate) fn into_failure(self) -> Failure {
+        let backtrace = self.backtrace.map(|backtrace| backtrace.to_string());
+        Failure::new(FailureKind::Panic, &self.message)
+            .with_backtrace(backtrace.as_deref().map(own_part))
     }
 }
 

@@ -62,13 +62,15 @@ impl Workplace {
             limit,
             cancel_grace: self.cancel_grace,
         };
-        let ending = performing.run(&mut cx).await;
-        if let Some(message) = panic_of(&ending) {
-            let panicked = JobPanicked(message.to_owned());
-            Counters::add(&self.office.counters.panicked, 1);
-            lease.answer(ending);
-            return Err(panicked);
-        }
+        let ending = match performing.run(&mut cx).await {
+            Ok(ending) => ending,
+            Err(panicked) => {
+                Counters::add(&self.office.counters.panicked, 1);
+                let crash = JobPanicked(panicked.message().to_owned());
+                lease.answer_panic(panicked);
+                return Err(crash);
+            }
+        };
         let (state, in_transaction) = cx.into_state();
         match in_transaction {
             InTransaction::Completed => lease.answer_written(ending),
@@ -117,13 +119,5 @@ fn answer_unbegun(lease: Lease) {
             )));
         }
         _ => lease.answer(Ending::Released),
-    }
-}
-
-/// What the handler panicked with, if it did.
-fn panic_of(ending: &Ending) -> Option<&str> {
-    match ending {
-        Ending::Failed(failure) if failure.kind == FailureKind::Panic => Some(&failure.message),
-        _ => None,
     }
 }

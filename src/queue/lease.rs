@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Answer, Office, Story};
-use crate::handler::{Handler, StopSignal};
+use crate::handler::{Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
 };
@@ -31,8 +31,19 @@ pub(crate) struct Lease {
 
 #[derive(Debug)]
 enum Phase {
-    Waiting { since: Instant },
-    Begun { at: Instant, worker: Arc<str> },
+    Waiting {
+        since: Instant,
+    },
+    Begun {
+        at: Instant,
+        worker: Arc<str>,
+    },
+    /// The handler has panicked; the answer follows.
+    Panicked {
+        ran: Duration,
+        at: SystemTime,
+        worker: Arc<str>,
+    },
     Answered,
 }
 
@@ -84,6 +95,28 @@ impl Lease {
     /// Answers the board.
     pub(crate) fn answer(self, ending: Ending) {
         self.settle(ending, false);
+    }
+
+    /// Answers for a panic, without keeping the worker waiting for the names in its backtrace.
+    pub(crate) fn answer_panic(mut self, panicked: Panicked) {
+        static ASIDE: Semaphore = Semaphore::const_new(2);
+        if let Phase::Begun { at, worker } = &self.phase {
+            self.phase = Phase::Panicked {
+                ran: at.elapsed(),
+                at: SystemTime::now(),
+                worker: Arc::clone(worker),
+            };
+        }
+        let answer = move || self.answer(Ending::Failed(panicked.into_failure()));
+        match ASIDE.try_acquire() {
+            // If the runtime ends before it runs, the lease answers as it is dropped.
+            Ok(permit) => drop(tokio::task::spawn_blocking(move || {
+                answer();
+                drop(permit);
+            })),
+            // So many panic that their workers had better wait.
+            Err(_) => answer(),
+        }
     }
 
     /// Answers the board, where the handler has completed the job in its own transaction.
@@ -139,18 +172,23 @@ impl Lease {
     fn begun(&self) -> (Option<&Arc<str>>, Option<Duration>) {
         match &self.phase {
             Phase::Begun { at, worker } => (Some(worker), Some(at.elapsed())),
+            Phase::Panicked { ran, worker, .. } => (Some(worker), Some(*ran)),
             _ => (None, None),
         }
     }
 
     /// What followers are told. The lease is about to end, so it gives its texts away.
     fn story(&mut self) -> Story {
+        let ended_at = match &self.phase {
+            Phase::Panicked { at, .. } => *at,
+            _ => SystemTime::now(),
+        };
         let (worker, ran) = self.begun();
         Story {
             worker: worker.cloned(),
             ran,
             kind: std::mem::take(&mut self.job.kind),
-            ended_at: SystemTime::now(),
+            ended_at,
         }
     }
 
@@ -181,6 +219,7 @@ impl Drop for Lease {
         let ending = match &self.phase {
             Phase::Answered => return,
             Phase::Waiting { .. } => Ending::Released,
+            Phase::Panicked { .. } => Ending::Failed(crashed(FailureKind::Panic, "panicked")),
             Phase::Begun { .. } if self.office.custody.is_interrupting() => {
                 Ending::Interrupted(crashed(
                     FailureKind::Interrupted,

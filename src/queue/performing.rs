@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 
 use crate::BoxError;
-use crate::handler::{CancelReason, Context, Handler, IN_HANDLER, StopSignal, failure_of};
+use crate::handler::{CancelReason, Context, Handler, IN_HANDLER, Panicked, StopSignal, panicked};
 use crate::job::{Ending, Failure, FailureKind, Outcome, Stored};
 
 /// A handler about to run.
@@ -25,7 +25,7 @@ pub(crate) struct Performing<'a> {
 enum Ran {
     Returned(Result<Outcome, BoxError>),
     Undecodable(Failure),
-    Panicked(Failure),
+    Panicked(Panicked),
     TimedOut,
     /// It did not stop by itself within the grace.
     Cut,
@@ -33,7 +33,7 @@ enum Ran {
 
 impl Performing<'_> {
     /// Runs the handler.
-    pub(crate) async fn run(self, cx: &mut Context) -> Ending {
+    pub(crate) async fn run(self, cx: &mut Context) -> Result<Ending, Panicked> {
         let (signal, limit) = (self.signal, self.limit);
         let ran = self.perform(cx).await;
         ending(ran, signal.reason(), limit)
@@ -70,7 +70,7 @@ impl Performing<'_> {
         if Instant::now() >= deadline {
             self.signal.stop(CancelReason::TimeLimit);
         }
-        returned.unwrap_or_else(|payload| Ran::Panicked(failure_of(&*payload)))
+        returned.unwrap_or_else(|payload| Ran::Panicked(panicked(&*payload)))
     }
 }
 
@@ -79,12 +79,12 @@ fn cancelled(text: &str) -> Failure {
 }
 
 /// How the attempt ended.
-fn ending(ran: Ran, reason: Option<CancelReason>, limit: Duration) -> Ending {
-    match ran {
+fn ending(ran: Ran, reason: Option<CancelReason>, limit: Duration) -> Result<Ending, Panicked> {
+    Ok(match ran {
         Ran::Returned(Ok(outcome)) => Ending::Decided(outcome),
         Ran::Returned(Err(error)) => stopped(reason, Failure::from_error(&*error)),
         Ran::Undecodable(failure) => Ending::Undecodable(failure),
-        Ran::Panicked(failure) => Ending::Failed(failure),
+        Ran::Panicked(panicked) => return Err(panicked),
         Ran::TimedOut => {
             let text = format!("took longer than its time limit of {limit:?}");
             Ending::Failed(Failure::new(FailureKind::TimedOut, &text))
@@ -93,7 +93,7 @@ fn ending(ran: Ran, reason: Option<CancelReason>, limit: Duration) -> Ending {
             reason,
             cancelled("did not stop within the grace and was cut off"),
         ),
-    }
+    })
 }
 
 /// A failure, in the light of whether the handler was told to stop.

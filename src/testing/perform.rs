@@ -145,7 +145,8 @@ impl Perform {
                     limit,
                     cancel_grace: DEFAULT_CANCEL_GRACE,
                 };
-                performing.run(&mut Context::new(parts, self.state)).await
+                let ran = performing.run(&mut Context::new(parts, self.state)).await;
+                ran.unwrap_or_else(|panicked| Ending::Failed(panicked.into_failure()))
             }
             Err(error) => panic!("{:?} cannot be enqueued: {error}", self.call.kind()),
         };

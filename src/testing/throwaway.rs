@@ -11,7 +11,9 @@ use crate::store::Database;
 ///
 /// Made on one embedded PostgreSQL server, which the test process starts when it first needs one and
 /// which ends with it, or on a server that you name. The board's schema is in it already, copied from
-/// a template: that takes some tens of milliseconds, the first one about two seconds.
+/// a template: that takes some tens of milliseconds, the first one about two seconds. A test runner
+/// that gives every test a process of its own pays the two seconds for each; there, name a server with
+/// [`create_at`](Self::create_at).
 ///
 /// # Examples
 ///
