@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use ractor::ActorCell;
-use tokio::sync::Semaphore;
+use ractor::{ActorCell, SpawnErr};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::gate::GateArgs;
@@ -22,6 +22,7 @@ use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT, NodeId};
 use crate::queue::{Counters, Custody, Facts, Office, Outbox, Patience, Queue, Vitals};
 use crate::random::random_bits;
 use crate::store::{Database, Lanes, NodeCard, Store};
+use crate::supervision::{ChildSpec, Shutdown};
 
 /// How long a node may be silent before its jobs are taken back, unless configured.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
@@ -38,7 +39,7 @@ pub const DEFAULT_HISTORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A board before it is started. Every option is checked by [`start`](Self::start).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "a board does nothing until it is started"]
 pub struct Builder {
     database: Database,
@@ -52,6 +53,7 @@ pub struct Builder {
     history: Duration,
     migrates: Migrates,
     retry_start_for: Duration,
+    children: Vec<ChildSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,7 @@ impl Builder {
             history: DEFAULT_HISTORY,
             migrates: Migrates::AtStart,
             retry_start_for: Duration::ZERO,
+            children: Vec::new(),
         }
     }
 
@@ -164,6 +167,18 @@ impl Builder {
         self
     }
 
+    /// Hangs an actor of the application's own into the board's tree, at `application/…`: it starts
+    /// before the queues and stops after them, so that handlers may rely on it. If it fails more often
+    /// than a supervisor tolerates by default, those there are stopped and started again after a pause;
+    /// the queues run on.
+    ///
+    /// More can be started at any time:
+    /// `board.supervisor().child("application")` is their supervisor.
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+
     /// Starts the board: migrates the schema, registers the node, starts the tree.
     ///
     /// # Errors
@@ -183,6 +198,41 @@ impl Builder {
     /// As [`start`](Self::start).
     pub async fn start_linked(self, supervisor: ActorCell) -> Result<Board, Error> {
         self.launch(Some(supervisor)).await
+    }
+
+    /// The board as a child of a supervisor of yours, which starts a fresh one whenever it has ended,
+    /// and stops it gracefully, however long that takes. The receiver has the board that runs.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use callboard::supervision::{Strategy, SupervisorSpec};
+    /// use callboard::{Board, Database, Queue};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = Board::builder(Database::embedded().await?).queue(Queue::new("mail"));
+    /// let (child, mut board) = builder.into_child("board");
+    /// let application = SupervisorSpec::new(Strategy::OneForOne).child(child).spawn().await?;
+    /// let client = board.borrow_and_update().as_ref().map(|board| board.client().clone());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_child(self, id: impl Into<String>) -> (ChildSpec, watch::Receiver<Option<Board>>) {
+        let (started, boards) = watch::channel(None);
+        let start = move |supervisor: ActorCell| {
+            let (builder, started) = (self.clone(), started.clone());
+            async move {
+                let board = builder.start_linked(supervisor).await;
+                let board = board.map_err(|error| SpawnErr::StartupFailed(error.into()))?;
+                let cell = board.supervisor().cell();
+                started.send_replace(Some(board));
+                Ok(cell)
+            }
+        };
+        let child = ChildSpec::new(id, start)
+            .role("board")
+            .shutdown(Shutdown::Infinity);
+        (child, boards)
     }
 
     async fn launch(self, parent: Option<ActorCell>) -> Result<Board, Error> {
@@ -305,6 +355,7 @@ impl Builder {
         let shared = || Arc::clone(office);
         Blueprint {
             queues,
+            children: self.children.clone(),
             liveness: LivenessArgs {
                 office: shared(),
                 card,

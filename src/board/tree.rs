@@ -16,7 +16,7 @@ use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
 use super::scheduler::{self, Scheduler};
 use crate::queue::{Office, Queue, queue_child};
-use crate::supervision::{ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
+use crate::supervision::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
 
 /// How long the ledger's last write and the goodbye may take.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -25,6 +25,8 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub(super) struct Blueprint {
     pub(super) office: Arc<Office>,
     pub(super) queues: Vec<Queue>,
+    /// Of the application's own.
+    pub(super) children: Vec<ChildSpec>,
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
@@ -54,12 +56,24 @@ impl Blueprint {
             .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
             .child(actor(pruner::ROLE, Pruner, self.pruner))
+            .child(application(self.children))
             .child(ChildSpec::supervisor(
                 "queues",
                 queues(&self.queues, &office),
             ))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }
+}
+
+/// What the application hangs in. When it melts down it backs off and takes nobody along.
+fn application(children: Vec<ChildSpec>) -> ChildSpec {
+    let supervisor = children
+        .into_iter()
+        .fold(SupervisorSpec::new(Strategy::OneForOne), |all, child| {
+            all.child(child)
+        });
+    let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(30));
+    ChildSpec::supervisor("application", supervisor).backoff(backoff)
 }
 
 /// The queues. Each backs off on its own when it melts down, and none takes another along.

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod application;
 mod cancel;
 mod completion;
 mod custody;
