@@ -86,6 +86,8 @@ pub mod client;
 mod error;
 pub mod handler;
 pub mod job;
+#[doc(hidden)]
+pub mod planted;
 pub mod queue;
 mod random;
 pub mod stage;

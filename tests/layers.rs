@@ -46,7 +46,14 @@ const FOLDERS: &[(&str, &[&str])] = &[
 ];
 
 /// What every folder may use of the crate's root.
-const COMMON: &[&str] = &["Error", "BoxError", "random", "__private", "__wanted"];
+const COMMON: &[&str] = &[
+    "Error",
+    "BoxError",
+    "random",
+    "planted",
+    "__private",
+    "__wanted",
+];
 
 /// Outside crates, and the places under `src/` where alone they are known.
 const HOMES: &[(&str, &[&str])] = &[

@@ -19,6 +19,7 @@ use super::look_ahead::LookAhead;
 use super::{Counters, Office, Patience, Queue};
 use crate::Error;
 use crate::client::Interest;
+use crate::planted::{Bug, planted};
 use crate::stage::{
     ConsumerMessage, ConsumerRef, DemandDispatcher, ProducerAddress, ProducerMessage,
     SubscriptionId,
@@ -245,7 +246,7 @@ impl FetcherState {
     }
 
     fn poll(&mut self, myself: &ActorRef<FetcherMessage>) {
-        if self.flow == Flow::Dry {
+        if self.flow == Flow::Dry && !planted(Bug::NotifyWithoutPoll) {
             self.flow = Flow::Open;
         }
         // What nobody asked for in a whole period is returned to the board.

@@ -45,6 +45,7 @@ use pool::{Lane, LanePool, Session};
 use statement::Statement;
 
 use crate::Error;
+use crate::planted::sql;
 
 /// Declares the statements: a field and a file for each verb.
 macro_rules! statements {
@@ -55,7 +56,9 @@ macro_rules! statements {
         impl Statements {
             fn new(schema: &str) -> Self {
                 Self { $($verb: Statement::new(
-                    include_str!(concat!("sql/", stringify!($verb), ".sql")), schema),)+ }
+                    &sql(stringify!($verb), include_str!(concat!("sql/", stringify!($verb), ".sql"))),
+                    schema,
+                ),)+ }
             }
         }
     };

@@ -1,0 +1,140 @@
+//! Bugs planted on purpose, so that `examples/chaos.rs` can show that it would find them.
+//!
+//! Nothing here exists for applications: without the feature `planted-bugs` no bug can be chosen,
+//! [`planted`] is a constant `false`, and the statements are what their files say. A process has one bug
+//! at most, chosen before its board is built.
+
+/// A bug that can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bug {
+    /// An answer is accepted for whatever attempt the job is at.
+    SettleById = 1,
+    /// An answer is accepted for whatever attempt is executing.
+    SettleByState,
+    /// A rescue changes what it found a second ago, without looking again.
+    RescueWithoutRecheck,
+    /// A snoozed attempt is not counted, so its number is given again.
+    SnoozeLowersAttempt,
+    /// The answers that a ledger is writing die with it.
+    SettlementLostWithLedger,
+    /// A claim whose connection broke is taken for one that was never made.
+    ErrorMeansNotCommitted,
+    /// A fetcher looks only when it is told to.
+    NotifyWithoutPoll,
+    /// Liveness is proven on the runtime that runs the jobs.
+    HeartbeatOnJobRuntime,
+    /// The death of a process costs its jobs nothing.
+    RescueNotCharged,
+    /// The rows of a batch of answers are locked in the order of the answers.
+    UnorderedBatch,
+}
+
+/// Every bug, by the name that the example gives it.
+pub const BUGS: [(&str, Bug); 10] = [
+    ("settle-by-id", Bug::SettleById),
+    ("settle-by-state", Bug::SettleByState),
+    ("rescue-without-recheck", Bug::RescueWithoutRecheck),
+    ("snooze-lowers-attempt", Bug::SnoozeLowersAttempt),
+    ("settlement-lost-with-ledger", Bug::SettlementLostWithLedger),
+    ("error-means-not-committed", Bug::ErrorMeansNotCommitted),
+    ("notify-without-poll", Bug::NotifyWithoutPoll),
+    ("heartbeat-on-job-runtime", Bug::HeartbeatOnJobRuntime),
+    ("rescue-not-charged", Bug::RescueNotCharged),
+    ("unordered-batch", Bug::UnorderedBatch),
+];
+
+#[cfg(not(feature = "planted-bugs"))]
+mod chosen {
+    use super::Bug;
+
+    pub(crate) const fn planted(_bug: Bug) -> bool {
+        false
+    }
+
+    pub(crate) fn sql(_verb: &str, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+mod chosen {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::Bug;
+
+    static CHOSEN: AtomicU8 = AtomicU8::new(0);
+
+    /// Plants a bug in this process. Boards and clients that were built before may lack it.
+    pub fn plant(bug: Bug) {
+        CHOSEN.store(bug as u8, Ordering::Release);
+    }
+
+    pub(crate) fn planted(bug: Bug) -> bool {
+        CHOSEN.load(Ordering::Acquire) == bug as u8
+    }
+
+    /// What in a statement gives way to what.
+    type Change = (Bug, &'static str, &'static str, &'static str);
+
+    const FENCE: &str = "where j.attempt = a.attempt and j.node = $1 and j.state = 'executing'";
+
+    const CHANGES: &[Change] = &[
+        (
+            Bug::SettleById,
+            "settle",
+            FENCE,
+            "where $1::bigint is not null",
+        ),
+        (
+            Bug::SettleByState,
+            "settle",
+            FENCE,
+            "where j.state = 'executing' and $1::bigint is not null",
+        ),
+        (Bug::UnorderedBatch, "settle", "order by j.id\n", "\n"),
+        (
+            Bug::SnoozeLowersAttempt,
+            "settle",
+            "node = null,",
+            "node = null, attempt = j.attempt - case h.verb when 'snooze' then 1 else 0 end,",
+        ),
+        (
+            Bug::RescueNotCharged,
+            "rescue",
+            "deaths = c.deaths",
+            "deaths = j.deaths",
+        ),
+        (
+            Bug::RescueWithoutRecheck,
+            "rescue",
+            "for update of j skip locked",
+            "",
+        ),
+        (
+            Bug::RescueWithoutRecheck,
+            "rescue",
+            "from verdict v\n",
+            "from verdict v, pg_sleep(1) as a_second\n",
+        ),
+    ];
+
+    /// The statement of a verb, with the bug if it is planted there.
+    pub(crate) fn sql(verb: &str, text: &str) -> String {
+        let here = |(bug, of, _, _): &&Change| *of == verb && planted(*bug);
+        CHANGES
+            .iter()
+            .filter(here)
+            .fold(text.to_owned(), |text, (bug, _, right, wrong)| {
+                assert!(
+                    text.contains(right),
+                    "{bug:?} has lost its place in {verb}.sql"
+                );
+                text.replacen(right, wrong, 1)
+            })
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use chosen::plant;
+pub(crate) use chosen::{planted, sql};
