@@ -1,0 +1,352 @@
+//! The faults: which, on whom, when. All from the seed.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use callboard::job::Backoff;
+use callboard::{BoxError, Client, call};
+use fastrand::Rng;
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{MutexGuard, RwLock};
+use tokio::time::sleep;
+
+use crate::deeds::hog;
+use crate::fleet::{Fleet, Node};
+use crate::history::{Said, write};
+use crate::node::{LEASE, hog_queue};
+use crate::server::Server;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Fault {
+    /// A node's process is killed, and started again a little later.
+    Kill,
+    /// It is stopped for about its lease, and goes on.
+    Stop,
+    /// It is asked to shut down.
+    Terminate,
+    /// Its connections are reset.
+    Cut,
+    /// They are half open for about its lease.
+    Freeze,
+    /// They are reset, and new ones refused for a while.
+    Refuse,
+    /// Statements run, and their answers are lost.
+    LoseAnswers,
+    /// Actors of its board are killed.
+    KillActors,
+    /// A job blocks every thread of its runtime for longer than its lease.
+    Hog,
+    /// Every session of the server is terminated.
+    TerminateSessions,
+    /// The server is restarted at once, as after a crash.
+    Restart,
+    /// A session of the server is killed, whereupon it recovers.
+    Crash,
+    /// Somebody locks every running job, one after the other, in the order of their ids.
+    Walk,
+}
+
+impl Fault {
+    /// Whether a node may look dead for it.
+    pub(crate) fn may_look_like_death(self) -> bool {
+        !matches!(
+            self,
+            Self::LoseAnswers | Self::KillActors | Self::Hog | Self::Walk
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kill => "SIGKILL of a node",
+            Self::Stop => "SIGSTOP, SIGCONT",
+            Self::Terminate => "SIGTERM of a node",
+            Self::Cut => "connections reset",
+            Self::Freeze => "connections half open",
+            Self::Refuse => "connections refused",
+            Self::LoseAnswers => "answers lost",
+            Self::KillActors => "actors killed",
+            Self::Hog => "runtime blocked by a job",
+            Self::TerminateSessions => "all sessions terminated",
+            Self::Restart => "server restarted at once",
+            Self::Crash => "server crashed",
+            Self::Walk => "rows locked in id order",
+        })
+    }
+}
+
+/// Those that take about a lease; one is under way at a time, beside the short ones.
+const LONG: [Fault; 6] = [
+    Fault::Stop,
+    Fault::Freeze,
+    Fault::Hog,
+    Fault::Stop,
+    Fault::Freeze,
+    Fault::Refuse,
+];
+const SHORT: [Fault; 13] = [
+    Fault::Kill,
+    Fault::Walk,
+    Fault::LoseAnswers,
+    Fault::KillActors,
+    Fault::Terminate,
+    Fault::Cut,
+    Fault::Restart,
+    Fault::Walk,
+    Fault::TerminateSessions,
+    Fault::LoseAnswers,
+    Fault::Crash,
+    Fault::KillActors,
+    Fault::Walk,
+];
+
+/// The SQL of a claim, of an answer, of an enqueue, of a commit.
+const LOST: [&str; 4] = [
+    "attempt = attempt + 1",
+    "after_ms, failure",
+    "args_fingerprint, due_at",
+    "commit",
+];
+
+/// A token for a call of the coordinator's own.
+pub(crate) fn fresh_token() -> i64 {
+    static NEXT: AtomicI64 = AtomicI64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+pub(crate) struct Storm<'a> {
+    server: &'a Server,
+    fleet: &'a Fleet,
+    client: &'a Client,
+    seed: u64,
+    /// Held for writing by a fault that must not be excused by another.
+    alone: RwLock<()>,
+}
+
+impl<'a> Storm<'a> {
+    pub(crate) fn new(server: &'a Server, fleet: &'a Fleet, client: &'a Client, seed: u64) -> Self {
+        Self {
+            server,
+            fleet,
+            client,
+            seed,
+            alone: RwLock::new(()),
+        }
+    }
+
+    /// Injects faults for so long.
+    pub(crate) async fn rage(&self, length: Duration) -> Result<(), BoxError> {
+        let until = Instant::now() + length;
+        let (long, short) = (self.long(until), self.short(until));
+        futures_util::future::try_join(long, short).await?;
+        Ok(())
+    }
+
+    async fn long(&self, until: Instant) -> Result<(), BoxError> {
+        let mut random = Rng::with_seed(self.seed);
+        let mut deck = Vec::new();
+        while Instant::now() + LEASE < until {
+            if deck.is_empty() {
+                deck = LONG.to_vec();
+                random.shuffle(&mut deck);
+            }
+            let fault = deck.pop().expect("the deck was filled");
+            self.inflict(fault, &mut random).await?;
+            sleep(Duration::from_millis(random.u64(100..500))).await;
+        }
+        Ok(())
+    }
+
+    async fn short(&self, until: Instant) -> Result<(), BoxError> {
+        let mut random = Rng::with_seed(self.seed.wrapping_add(1));
+        let mut deck = Vec::new();
+        while Instant::now() < until {
+            if deck.is_empty() {
+                deck = SHORT.to_vec();
+                random.shuffle(&mut deck);
+            }
+            let fault = deck.pop().expect("the deck was filled");
+            let together = self.alone.read().await;
+            self.inflict(fault, &mut random).await?;
+            drop(together);
+            sleep(Duration::from_millis(random.u64(100..400))).await;
+        }
+        Ok(())
+    }
+
+    async fn inflict(&self, fault: Fault, random: &mut Rng) -> Result<(), BoxError> {
+        match fault {
+            Fault::TerminateSessions | Fault::Restart | Fault::Crash | Fault::Walk => {
+                write(Said::Fault { fault, slot: None });
+                match fault {
+                    Fault::TerminateSessions => self.server.terminate_sessions().await?,
+                    Fault::Restart => self.server.restart().await?,
+                    Fault::Crash => self.server.crash().await?,
+                    _ => self.walk(random).await,
+                }
+                write(Said::Over { fault, slot: None });
+            }
+            Fault::Hog => {
+                let alone = self.alone.write().await;
+                // What looked dead for another fault is judged by then.
+                sleep(Duration::from_millis(1_500)).await;
+                let mut node = self.any_node(random).await?;
+                self.on_node(fault, &mut node, random).await?;
+                drop(alone);
+            }
+            _ => {
+                let mut node = self.any_node(random).await?;
+                self.on_node(fault, &mut node, random).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A node that nothing is inflicted on just now.
+    async fn any_node(&self, random: &mut Rng) -> Result<MutexGuard<'a, Node>, BoxError> {
+        loop {
+            let node = &self.fleet.nodes[random.usize(0..self.fleet.nodes.len())];
+            if let Ok(mut node) = node.try_lock() {
+                if node.has_ended() {
+                    node.ended().await?;
+                    node.spawn()?;
+                }
+                return Ok(node);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn on_node(
+        &self,
+        fault: Fault,
+        node: &mut Node,
+        random: &mut Rng,
+    ) -> Result<(), BoxError> {
+        let slot = Some(node.slot());
+        write(Said::Fault { fault, slot });
+        // Around the moment when the others take its jobs back.
+        let about_a_lease = LEASE.mul_f64(0.8 + 0.9 * random.f64());
+        match fault {
+            Fault::Kill => {
+                node.signal(Signal::KILL)?;
+                node.ended().await?;
+                sleep(Duration::from_millis(random.u64(0..1_200))).await;
+                node.spawn()?;
+            }
+            Fault::Stop => {
+                node.signal(Signal::STOP)?;
+                sleep(about_a_lease).await;
+                node.signal(Signal::CONT)?;
+            }
+            Fault::Terminate => {
+                node.signal(Signal::TERM)?;
+                node.ended().await?;
+                node.spawn()?;
+            }
+            Fault::Cut => node.proxy.cut(),
+            Fault::Freeze => {
+                node.proxy.freeze();
+                sleep(about_a_lease).await;
+                node.proxy.thaw();
+                node.proxy.cut();
+            }
+            Fault::Refuse => {
+                node.proxy.refuse();
+                node.proxy.cut();
+                sleep(about_a_lease / 2).await;
+                node.proxy.accept();
+            }
+            Fault::LoseAnswers => {
+                for text in LOST {
+                    node.proxy.lose_answers_to(text, random.u32(0..3));
+                }
+                sleep(Duration::from_millis(700)).await;
+                node.proxy.keep_answers();
+            }
+            Fault::KillActors => kill_actors(node, random).await,
+            _ => self.hog(node).await?,
+        }
+        write(Said::Over { fault, slot });
+        Ok(())
+    }
+
+    async fn hog(&self, node: &Node) -> Result<(), BoxError> {
+        let length = LEASE.mul_f64(2.2);
+        let call = call!(hog(fresh_token(), u64::try_from(length.as_millis())?))
+            .queue(hog_queue(node.slot()))
+            .backoff(Backoff::constant(length));
+        self.client.enqueue(call).await?;
+        sleep(length + Duration::from_millis(500)).await;
+        Ok(())
+    }
+
+    async fn walk(&self, random: &mut Rng) {
+        for _ in 0..random.u32(6..12) {
+            let walked = match self.server.session().await {
+                Ok(session) => session.batch_execute("call chaos.walk()").await,
+                // The other faults go on meanwhile.
+                Err(_) => return,
+            };
+            let code = walked.err().and_then(|error| error.code().cloned());
+            if code == Some(tokio_postgres::error::SqlState::T_R_DEADLOCK_DETECTED) {
+                write(Said::Deadlock { count: 1 });
+            }
+            sleep(Duration::from_millis(random.u64(5..40))).await;
+        }
+    }
+
+    /// The last faults, of which nothing that comes later could wipe the traces: no node dies any more.
+    pub(crate) async fn last_words(&self) -> Result<(), BoxError> {
+        for node in &self.fleet.nodes {
+            let mut node = node.lock().await;
+            if node.has_ended() {
+                node.ended().await?;
+                node.spawn()?;
+            }
+        }
+        // They are up by then, or come up while this goes on.
+        sleep(Duration::from_millis(800)).await;
+        for node in &self.fleet.nodes {
+            let mut node = node.lock().await;
+            let slot = Some(node.slot());
+            write(Said::Fault {
+                fault: Fault::LoseAnswers,
+                slot,
+            });
+            node.proxy.lose_answers_to(LOST[0], 3);
+            node.proxy.lose_answers_to(LOST[1], 1);
+            kill_ledger(&mut node).await;
+            node.proxy.keep_answers();
+            write(Said::Over {
+                fault: Fault::LoseAnswers,
+                slot,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Kills the ledger again and again, while its statements take long enough to be cut off.
+async fn kill_ledger(node: &mut Node) {
+    node.proxy.delay(Duration::from_millis(15));
+    for _ in 0..5 {
+        sleep(Duration::from_millis(170)).await;
+        node.order("kill ledger");
+    }
+    node.proxy.delay(Duration::ZERO);
+}
+
+async fn kill_actors(node: &mut Node, random: &mut Rng) {
+    let worker = |number| format!("kill queues default workers worker-{number}");
+    node.order(&worker(random.u32(1..=4)));
+    node.order(&worker(random.u32(1..=4)));
+    node.order("kill queues slow workers worker-1");
+    node.order("kill queues default fetcher");
+    let role = ["notifier", "scheduler", "rescuer"][random.usize(0..3)];
+    node.order(&format!("kill {role}"));
+    sleep(Duration::from_millis(300)).await;
+}
