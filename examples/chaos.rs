@@ -24,6 +24,8 @@ use options::Options;
 
 #[path = "chaos/conduct.rs"]
 mod conduct;
+#[path = "chaos/custody.rs"]
+mod custody;
 #[path = "chaos/deeds.rs"]
 mod deeds;
 #[path = "chaos/evidence.rs"]
@@ -32,6 +34,8 @@ mod evidence;
 mod fleet;
 #[path = "chaos/history.rs"]
 mod history;
+#[path = "chaos/jobs.rs"]
+mod jobs;
 #[path = "chaos/node.rs"]
 mod node;
 #[path = "chaos/options.rs"]

@@ -1,7 +1,7 @@
 //! Bugs planted on purpose, so that `examples/chaos.rs` can show that it would find them.
 //!
 //! Nothing here exists for applications: without the feature `planted-bugs` no bug can be chosen,
-//! [`planted`] is a constant `false`, and the statements are what their files say. A process has one bug
+//! `planted` is a constant `false`, and the statements are what their files say. A process has one bug
 //! at most, chosen before its board is built.
 
 /// A bug that can be planted.

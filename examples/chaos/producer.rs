@@ -50,7 +50,7 @@ impl Producer {
     async fn step(&mut self) {
         let quickly = Backoff::constant(Duration::from_millis(200));
         let (token, dice) = (self.token(), self.random.u32(0..100));
-        let some = self.random.u64(700..2_200);
+        let some = self.random.u64(1_000..2_800);
         let mut wait = 0;
         let call = match dice {
             0..34 => call!(plain(token)),
@@ -61,11 +61,11 @@ impl Producer {
                     .max_attempts(3)
             }
             44..49 => call!(panicking(token)).backoff(quickly),
-            49..56 => {
+            49..54 => {
                 let slowly = Backoff::constant(LONG_TRANSACTION);
                 call!(slow(token, some)).queue("slow").backoff(slowly)
             }
-            56..66 => call!(snoozing(token, self.random.i32(1..4))),
+            54..66 => call!(snoozing(token, self.random.i32(1..4))),
             66..80 => {
                 let effect = call!(effect(token)).backoff(quickly).max_attempts(20);
                 effect.time_limit(2 * LONG_TRANSACTION)
@@ -74,8 +74,8 @@ impl Producer {
                 wait = self.random.u64(50..1_500);
                 call!(plain(token)).run_in(Duration::from_millis(wait))
             }
-            86..90 => return self.cancel(token, some).await,
-            90..95 => return self.bulk().await,
+            86..89 => return self.cancel(token, some).await,
+            89..95 => return self.bulk().await,
             95..98 => return self.roll_back(token).await,
             _ => return long_transaction(&self.client, &mut self.till, token).await,
         };

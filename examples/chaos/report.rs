@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::evidence::Evidence;
 use crate::history::{Said, Who};
 use crate::options::Options;
-use crate::rules::Verdict;
+use crate::rules::{Verdict, judge};
 use crate::storm::Fault;
 
 /// How many findings of a rule are told, and how many jobs with all that happened to them.
@@ -28,8 +28,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn of(evidence: &Evidence) -> Self {
-        let rules = crate::rules::RULES.iter().chain(&crate::conduct::RULES);
-        let verdicts: Vec<Verdict> = rules.map(|rule| rule(evidence)).collect();
+        let verdicts = judge(evidence);
         let mut faults = BTreeMap::new();
         for one in &evidence.faults {
             *faults.entry(one.fault).or_default() += 1;

@@ -3,15 +3,19 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callboard::store::embedded::Embedded;
 use callboard::{BoxError, Database};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use crate::deeds::connect;
 use crate::history::Who;
+
+/// How long the server may take to come back.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Server {
     folder: PathBuf,
@@ -64,8 +68,15 @@ impl Server {
         &self.url
     }
 
+    /// A connection, as soon as there is one to be had.
     pub(crate) async fn session(&self) -> Result<tokio_postgres::Client, BoxError> {
-        connect(&self.url).await
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match connect(&self.url).await {
+                Err(_) if Instant::now() < until => sleep(Duration::from_millis(50)).await,
+                connected => return connected,
+            }
+        }
     }
 
     /// Stops the server as a crash does, and starts it again.
@@ -77,7 +88,7 @@ impl Server {
         }
         *running = Some(self.launch().await?);
         drop(running);
-        self.until_up().await
+        self.session().await.map(drop)
     }
 
     /// Kills a session's process, whereupon the server ends all of them and recovers.
@@ -89,9 +100,9 @@ impl Server {
             .get(0);
         signal(pid.unsigned_abs(), Signal::KILL)?;
         while !session.is_closed() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
-        self.until_up().await
+        self.session().await.map(drop)
     }
 
     /// Ends every session but the one that does it.
@@ -100,18 +111,6 @@ impl Server {
                          where backend_type = 'client backend' and pid <> pg_backend_pid()";
         self.session().await?.batch_execute(terminate).await?;
         Ok(())
-    }
-
-    async fn until_up(&self) -> Result<(), BoxError> {
-        let mut last = None;
-        for _ in 0..600 {
-            match self.session().await {
-                Ok(_) => return Ok(()),
-                Err(error) => last = Some(error),
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Err(last.unwrap_or_else(|| "the server does not come back".into()))
     }
 
     pub(crate) async fn stop(&self) -> Result<(), BoxError> {

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{MutexGuard, RwLock};
 use tokio::time::sleep;
+use tokio_postgres::error::SqlState;
 
 use crate::deeds::hog;
 use crate::fleet::{Fleet, Node};
@@ -78,15 +79,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Those that take about a lease; one is under way at a time, beside the short ones.
-const LONG: [Fault; 6] = [
-    Fault::Stop,
-    Fault::Freeze,
-    Fault::Hog,
-    Fault::Stop,
-    Fault::Freeze,
-    Fault::Refuse,
-];
+/// Those that take about a lease.
+const LONG: [Fault; 4] = [Fault::Stop, Fault::Hog, Fault::Freeze, Fault::Stop];
+const LONG_TOO: [Fault; 4] = [Fault::Freeze, Fault::Stop, Fault::Refuse, Fault::Stop];
 const SHORT: [Fault; 13] = [
     Fault::Kill,
     Fault::Walk,
@@ -137,72 +132,61 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Injects faults for so long.
+    /// Injects faults for so long, from three hands.
     pub(crate) async fn rage(&self, length: Duration) -> Result<(), BoxError> {
         let until = Instant::now() + length;
-        let (long, short) = (self.long(until), self.short(until));
-        futures_util::future::try_join(long, short).await?;
+        let hand = |cards, number| self.hand(cards, self.seed.wrapping_add(number), until);
+        futures_util::future::try_join3(hand(&LONG, 0), hand(&LONG_TOO, 1), hand(&SHORT, 2))
+            .await?;
         Ok(())
     }
 
-    async fn long(&self, until: Instant) -> Result<(), BoxError> {
-        let mut random = Rng::with_seed(self.seed);
-        let mut deck = Vec::new();
-        while Instant::now() + LEASE < until {
-            if deck.is_empty() {
-                deck = LONG.to_vec();
-                random.shuffle(&mut deck);
-            }
-            let fault = deck.pop().expect("the deck was filled");
-            self.inflict(fault, &mut random).await?;
-            sleep(Duration::from_millis(random.u64(100..500))).await;
-        }
-        Ok(())
-    }
-
-    async fn short(&self, until: Instant) -> Result<(), BoxError> {
-        let mut random = Rng::with_seed(self.seed.wrapping_add(1));
+    /// Deals from a shuffled deck, again and again.
+    async fn hand(&self, cards: &[Fault], seed: u64, until: Instant) -> Result<(), BoxError> {
+        let mut random = Rng::with_seed(seed);
         let mut deck = Vec::new();
         while Instant::now() < until {
             if deck.is_empty() {
-                deck = SHORT.to_vec();
+                deck = cards.to_vec();
                 random.shuffle(&mut deck);
             }
             let fault = deck.pop().expect("the deck was filled");
-            let together = self.alone.read().await;
             self.inflict(fault, &mut random).await?;
-            drop(together);
             sleep(Duration::from_millis(random.u64(100..400))).await;
         }
         Ok(())
     }
 
     async fn inflict(&self, fault: Fault, random: &mut Rng) -> Result<(), BoxError> {
+        if fault == Fault::Hog {
+            let _alone = self.alone.write().await;
+            // What looked dead for another fault is judged by then.
+            sleep(Duration::from_millis(1_500)).await;
+            let mut node = self.any_node(random).await?;
+            return self.on_node(fault, &mut node, random).await;
+        }
+        let _together = self.alone.read().await;
         match fault {
             Fault::TerminateSessions | Fault::Restart | Fault::Crash | Fault::Walk => {
                 write(Said::Fault { fault, slot: None });
-                match fault {
-                    Fault::TerminateSessions => self.server.terminate_sessions().await?,
-                    Fault::Restart => self.server.restart().await?,
-                    Fault::Crash => self.server.crash().await?,
-                    _ => self.walk(random).await,
-                }
+                self.on_server(fault, random).await?;
                 write(Said::Over { fault, slot: None });
-            }
-            Fault::Hog => {
-                let alone = self.alone.write().await;
-                // What looked dead for another fault is judged by then.
-                sleep(Duration::from_millis(1_500)).await;
-                let mut node = self.any_node(random).await?;
-                self.on_node(fault, &mut node, random).await?;
-                drop(alone);
+                Ok(())
             }
             _ => {
                 let mut node = self.any_node(random).await?;
-                self.on_node(fault, &mut node, random).await?;
+                self.on_node(fault, &mut node, random).await
             }
         }
-        Ok(())
+    }
+
+    async fn on_server(&self, fault: Fault, random: &mut Rng) -> Result<(), BoxError> {
+        match fault {
+            Fault::TerminateSessions => self.server.terminate_sessions().await,
+            Fault::Restart => self.server.restart().await,
+            Fault::Crash => self.server.crash().await,
+            _ => self.walk(random).await,
+        }
     }
 
     /// A node that nothing is inflicted on just now.
@@ -284,19 +268,18 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    async fn walk(&self, random: &mut Rng) {
+    async fn walk(&self, random: &mut Rng) -> Result<(), BoxError> {
         for _ in 0..random.u32(6..12) {
-            let walked = match self.server.session().await {
-                Ok(session) => session.batch_execute("call chaos.walk()").await,
-                // The other faults go on meanwhile.
-                Err(_) => return,
-            };
-            let code = walked.err().and_then(|error| error.code().cloned());
-            if code == Some(tokio_postgres::error::SqlState::T_R_DEADLOCK_DETECTED) {
+            let session = self.server.session().await?;
+            // The server may go away meanwhile.
+            let failed = session.batch_execute("call chaos.walk()").await.err();
+            let code = failed.and_then(|error| error.code().cloned());
+            if code == Some(SqlState::T_R_DEADLOCK_DETECTED) {
                 write(Said::Deadlock { count: 1 });
             }
             sleep(Duration::from_millis(random.u64(5..40))).await;
         }
+        Ok(())
     }
 
     /// The last faults, of which nothing that comes later could wipe the traces: no node dies any more.
