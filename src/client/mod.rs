@@ -114,6 +114,12 @@ impl Client {
         self.0.announcer.origin()
     }
 
+    /// Whether this process has a handler for the kind.
+    #[cfg(feature = "testing")]
+    pub(crate) fn knows(&self, kind: &str) -> bool {
+        self.0.kinds.contains_key(kind)
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
     }

@@ -126,7 +126,7 @@ impl Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.path().as_slice(), self.is_any_child) {
-            ([], _) => f.write_str("board"),
+            ([], _) => f.write_str("root"),
             (["queues", queue, "workers"], true) => write!(f, "worker of {queue:?}"),
             (["queues", queue, "workers"], false) => write!(f, "workers of {queue:?}"),
             (["queues", queue, "workers", worker], _) => write!(f, "{worker} of {queue:?}"),
@@ -160,7 +160,7 @@ mod tests {
             "queue \"mail\"",
             "ledger",
             "application/cache",
-            "board",
+            "root",
         ];
         assert_eq!(read, expected);
     }

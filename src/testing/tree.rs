@@ -140,13 +140,7 @@ impl TestTree {
     ) -> Result<Target, String> {
         let path = role.path();
         let tree = self.root.snapshot();
-        let place = tree.find(&path).ok_or_else(|| {
-            let known: Vec<&str> = tree.children.iter().map(|child| &*child.info.id).collect();
-            format!(
-                "the tree has nothing at {:?}; below the root are {known:?}",
-                path.join("/")
-            )
-        })?;
+        let place = tree.find(&path).ok_or_else(|| nothing_at(&path, &tree))?;
         let found = if role.is_any_child() {
             let is_running = |child: &&Snapshot| child.info.actor.is_some();
             let mut running = place.children.iter().filter(is_running);
@@ -230,4 +224,17 @@ impl TestTree {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Says how far a path leads, and what there is instead.
+fn nothing_at(path: &[&str], tree: &Snapshot) -> String {
+    let exists = |length: &usize| tree.find(&path[..*length]).is_some();
+    let length = (0..path.len()).rev().find(exists).unwrap_or_default();
+    let there = tree.find(&path[..length]).unwrap_or(tree);
+    let known: Vec<&str> = there.children.iter().map(|child| &*child.info.id).collect();
+    format!(
+        "the tree has nothing at {:?}; the {} has the children {known:?}",
+        path.join("/"),
+        Role::of(&there.path)
+    )
 }

@@ -29,14 +29,26 @@ impl TestBoard {
         self.until(&format!("job {job} has ended"), || async {
             match standing().await {
                 Ok(info) if info.state.is_ended() => Ok(info),
-                Ok(info) => Err(format!(
-                    "it is {} at attempt {}, with the errors {:?}",
-                    info.state, info.attempt, info.errors
-                )),
+                Ok(info) => Err(self.standing(&info)),
                 Err(text) => Err(text),
             }
         })
         .await
+    }
+
+    /// How an unfinished job stands, and what keeps it here if anything does.
+    fn standing(&self, job: &JobInfo) -> String {
+        let kept = if self.is_running(&job.queue).is_none() {
+            format!("; this board does not serve its queue {:?}", job.queue)
+        } else if !self.client().knows(&job.kind) {
+            format!("; this board has no handler for its kind {:?}", job.kind)
+        } else {
+            String::new()
+        };
+        format!(
+            "it is {} at attempt {}, with the errors {:?}{kept}",
+            job.state, job.attempt, job.errors
+        )
     }
 
     /// Waits until an attempt of the job runs on this board, and tells which.

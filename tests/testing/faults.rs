@@ -82,6 +82,7 @@ async fn a_fault_without_a_target_says_what_there_is() {
         "{error}"
     );
     assert!(error.contains("queues/post/fetcher"), "{error}");
+    assert!(error.contains(r#"["mail", "default"]"#), "{error}");
 }
 
 #[tokio::test]

@@ -54,6 +54,16 @@ async fn a_database_that_is_kept_stays() {
 }
 
 #[tokio::test]
+#[should_panic(expected = "this board has no handler for its kind \"mail.send\"")]
+async fn waiting_for_a_job_that_nobody_runs_says_so() {
+    let mail = callboard::Queue::new("mail");
+    let board = TestBoard::start(|board| board.queue(mail)).await;
+    let board = board.patience(std::time::Duration::from_secs(1));
+    let job = board.client().enqueue(Mail { user: 1 }).await.unwrap();
+    board.settled(job).await;
+}
+
+#[tokio::test]
 #[should_panic(expected = "Queue::workers of \"mail\" is 0; expected 1 to 100000")]
 async fn a_board_that_does_not_start_says_why() {
     TestBoard::start(|board| board.queue(callboard::Queue::new("mail").workers(0))).await;
