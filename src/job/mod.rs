@@ -12,6 +12,7 @@ mod id;
 mod kind;
 mod name;
 mod outcome;
+mod output;
 mod payload;
 mod state;
 mod text;
@@ -29,6 +30,7 @@ pub use id::{Attempt, JobId, NodeId};
 pub use kind::{InvalidKind, Kind};
 pub use name::{InvalidName, MAX_KIND_BYTES, MAX_QUEUE_BYTES, NameOf, check_name};
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
+pub use output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
 pub use payload::{
     Codec, DEFAULT_PAYLOAD_LIMIT, DecodeError, EncodeError, MAX_PAYLOAD_LIMIT, Stored, Upcaster,
     encode,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::output::output_of;
 use crate::BoxError;
 
 /// The shortest snooze; a shorter one is lengthened to it, so that a job that always snoozes
@@ -16,7 +17,9 @@ pub const MIN_SNOOZE: Duration = Duration::from_millis(100);
 pub enum Outcome {
     /// The job is completed.
     Done,
-    /// The job is completed, and its output is kept in the history as JSON.
+    /// The job is completed, and its output is kept in the history as JSON. One beyond
+    /// [`MAX_OUTPUT_BYTES`](super::MAX_OUTPUT_BYTES) or [`MAX_OUTPUT_DEPTH`](super::MAX_OUTPUT_DEPTH)
+    /// is not kept: a note `{"not_kept": …}` takes its place.
     DoneWith(serde_json::Value),
     /// The job runs again after this wait, [`MIN_SNOOZE`] to [`MAX_WAIT`](super::MAX_WAIT); nothing
     /// is charged.
@@ -28,13 +31,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Completes the job and keeps `output` in the history as JSON.
+    /// Completes the job and keeps `output` in the history as JSON, within the limits of
+    /// [`DoneWith`](Self::DoneWith).
     ///
     /// # Errors
     ///
     /// When `output` cannot be written as JSON (a map with keys that are no strings, say).
     pub fn done_with(output: &impl Serialize) -> Result<Self, BoxError> {
-        Ok(Self::DoneWith(serde_json::to_value(output)?))
+        Ok(Self::DoneWith(output_of(output)?))
     }
 }
 

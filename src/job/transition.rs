@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::output::bounded_output;
 use super::{Backoff, BuryReason, Failure, FailureKind, MAX_WAIT, MIN_SNOOZE, Outcome};
 
 /// How an attempt ended.
@@ -93,7 +94,7 @@ fn decided(outcome: Outcome) -> Transition {
     match outcome {
         Outcome::Done => Transition::Complete { output: None },
         Outcome::DoneWith(output) => Transition::Complete {
-            output: Some(output),
+            output: Some(bounded_output(output)),
         },
         Outcome::Snooze(after) => Transition::Snooze {
             after: after.clamp(MIN_SNOOZE, MAX_WAIT),

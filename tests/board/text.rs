@@ -1,8 +1,8 @@
 //! Whatever texts a handler comes up with, its attempt is answered.
 
-use callboard::job::MAX_TEXT_BYTES;
-use callboard::{Board, Job, JobState, Outcome, Queue, call, functions};
-use serde_json::json;
+use callboard::job::{MAX_OUTPUT_BYTES, MAX_TEXT_BYTES};
+use callboard::{Board, BoxError, Job, JobState, Outcome, Queue, call, functions};
+use serde_json::{Value, json};
 
 use crate::support::script::{Script, Step};
 use crate::support::{board, until_state};
@@ -65,6 +65,33 @@ async fn a_nul_in_an_error_or_a_panic_or_a_reason_is_replaced() {
     );
     let message = message_of(&board, Step::Panic(text())).await;
     assert!(message.ends_with(": be\u{fffd}fore"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_beyond_the_limits_is_not_kept_and_its_job_is_completed() {
+    async fn deep() -> Outcome {
+        let levels = (0..20_000).fold(json!(1), |inner, _| Value::Array(vec![inner]));
+        Outcome::DoneWith(levels)
+    }
+    async fn large() -> Result<Outcome, BoxError> {
+        Outcome::done_with(&"x".repeat(MAX_OUTPUT_BYTES))
+    }
+    let board = board(|b| {
+        b.queue(Queue::new("default"))
+            .functions(functions![deep, large])
+    })
+    .await;
+    let calls = [
+        (call!(deep()), "100 levels"),
+        (call!(large()), "262144 bytes"),
+    ];
+    for (call, limit) in calls {
+        let id = board.client().enqueue(call).await.unwrap();
+        let job = until_state(board.client(), id, JobState::Completed).await;
+        let note = job.output.unwrap()["not_kept"].to_string();
+        assert!(note.contains(limit), "{note}");
+    }
+    board.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
