@@ -78,7 +78,8 @@ impl Error {
         self.kind == Kind::Config
     }
 
-    /// Whether the database could not be reached. Trying again later may help.
+    /// Whether the database could not be reached, or takes no writes at present. Trying again later may
+    /// help.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         self.kind == Kind::Connect

@@ -78,10 +78,7 @@ async fn listen(
     loop {
         match tokio::time::timeout(PROBE_EVERY, listener.next()).await {
             Ok(notice) => office.wakeups.wake(&notice?),
-            Err(_) => {
-                let probed = tokio::time::timeout(PROBE_WITHIN, listener.probe()).await;
-                probed.map_err(|_| Error::connect("cannot listen: no sign of life"))??;
-            }
+            Err(_) => listener.probe(PROBE_WITHIN).await?,
         }
     }
 }

@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::StreamExt;
 
 use super::nodes::{NodeCard, millis, register_binds};
-use super::pool::{Lane, connect, failed};
+use super::pool::{Lane, connect, failed, within};
 use super::statement::{Bind, Statement, typed};
 use super::{Database, Statements};
 use crate::Error;
@@ -69,29 +69,27 @@ impl Lifeline {
             is_locked: bool,
         }
         let lock = diesel::sql_query("select pg_try_advisory_lock($1) as is_locked");
-        let locking = lock
-            .bind::<BigInt, _>(self.node.as_i64())
-            .get_result::<Locked>(&mut self.connection);
-        let answer = tokio::time::timeout(self.limit, locking)
-            .await
-            .map_err(|_| silent(self.limit))?;
-        self.has_lock = answer
-            .map_err(|cause| failed("lock the node", cause))?
-            .is_locked;
+        let lock = lock.bind::<BigInt, _>(self.node.as_i64());
+        let locking = async {
+            let locked = lock.get_result::<Locked>(&mut self.connection).await;
+            locked.map_err(|cause| failed("lock the node", cause))
+        };
+        self.has_lock = within(self.limit, "renew", locking).await?.is_locked;
         Ok(())
     }
 
     /// Puts the node on the list again, after somebody took it off.
     pub(crate) async fn register(&mut self, card: &NodeCard) -> Result<(), Error> {
-        let registering = self
-            .register
-            .bind::<()>(&register_binds!(card))
-            .execute(&mut self.connection);
-        let answer = tokio::time::timeout(self.limit, registering).await;
-        answer
-            .map_err(|_| silent(self.limit))?
-            .map(drop)
-            .map_err(|cause| failed("register the node", cause))
+        let registering = async {
+            let done = self
+                .register
+                .bind::<()>(&register_binds!(card))
+                .execute(&mut self.connection)
+                .await;
+            done.map(drop)
+                .map_err(|cause| failed("register the node", cause))
+        };
+        within(self.limit, "register the node", registering).await
     }
 
     /// Renews the lease.
@@ -105,13 +103,12 @@ impl Lifeline {
             &typed::<BigInt, _>(&lease_ms),
             &typed::<Bool, _>(&self.has_lock),
         ];
-        let renewing = self
-            .renew
-            .bind::<Bool>(&binds)
-            .load::<bool>(&mut self.connection);
-        let answer = tokio::time::timeout(self.limit, renewing).await;
-        let answer = answer.map_err(|_| silent(self.limit))?;
-        Ok(match answer.map_err(|cause| failed("renew", cause))?[..] {
+        let renew = self.renew.bind::<Bool>(&binds);
+        let renewing = async {
+            let answer = renew.load::<bool>(&mut self.connection).await;
+            answer.map_err(|cause| failed("renew", cause))
+        };
+        Ok(match within(self.limit, "renew", renewing).await?[..] {
             [] => Renewal::Unknown,
             [true, ..] => Renewal::Lapsed,
             [false, ..] => Renewal::Kept,
@@ -136,8 +133,4 @@ impl Lifeline {
             Err(_rested) => Ok(()),
         }
     }
-}
-
-fn silent(limit: Duration) -> Error {
-    Error::connect(format!("cannot renew: no answer within {limit:?}"))
 }

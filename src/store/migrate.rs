@@ -8,7 +8,7 @@ use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::Database;
-use super::pool::{Lane, connect, failed};
+use super::pool::{Lane, connect, failed, within};
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
 
@@ -23,6 +23,9 @@ const MIGRATIONS: &[Migration] = &[Migration {
     version: "20261124000001",
     up: include_str!("../../migrations/2026-11-24-000001_board/up.sql"),
 }];
+
+/// A migration may take longer than other statements: as long as so many of them.
+const STATEMENTS_LONG: u32 = 40;
 
 /// How a database stands to this build.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +52,8 @@ fn standing(found: &[String]) -> Standing {
 
 impl Database {
     /// Brings the board's schema to this build's version; creates it if need be. Any number of
-    /// processes may do this at once; a schema that is up to date costs a few questions.
+    /// processes may do this at once; a schema that is up to date costs a few questions. It may take forty
+    /// times the [`statement_timeout`](Self::statement_timeout): ten minutes, unless configured.
     ///
     /// # Errors
     ///
@@ -58,23 +62,26 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), Error> {
         self.check()?;
         let mut connection = connect(self, Lane::General).await?;
-        // A migration may take longer than a statement of the board.
-        run(
-            &mut connection,
-            "set statement_timeout = 0; set lock_timeout = '60s'",
-        )
-        .await?;
-        if self.standing(&mut connection).await? == Standing::UpToDate {
-            return Ok(());
-        }
-        // Released by the server when the connection goes, however that happens.
-        run(
-            &mut connection,
-            "begin; select pg_advisory_xact_lock(4843527210917)",
-        )
-        .await?;
-        self.migrate_locked(&mut connection).await?;
-        run(&mut connection, "commit").await
+        let migrating = async {
+            run(
+                &mut connection,
+                "set statement_timeout = 0; set lock_timeout = '60s'",
+            )
+            .await?;
+            if self.standing(&mut connection).await? == Standing::UpToDate {
+                return Ok(());
+            }
+            // Released by the server when the connection goes, however that happens.
+            run(
+                &mut connection,
+                "begin; select pg_advisory_xact_lock(4843527210917)",
+            )
+            .await?;
+            self.migrate_locked(&mut connection).await?;
+            run(&mut connection, "commit").await
+        };
+        let limit = self.statement_limit() * STATEMENTS_LONG;
+        within(limit, "migrate the board's schema", migrating).await
     }
 
     /// Names the schema that this build makes: what a template of another build does not have.
@@ -122,7 +129,9 @@ impl Database {
     /// Checks that the schema is this build's, without changing anything.
     pub(crate) async fn check_schema(&self) -> Result<(), Error> {
         let mut connection = connect(self, Lane::General).await?;
-        match self.standing(&mut connection).await? {
+        let asking = self.standing(&mut connection);
+        let verb = "read the version of the board's schema";
+        match within(self.statement_limit(), verb, asking).await? {
             Standing::UpToDate => Ok(()),
             other => Err(self.unfit(&other)),
         }

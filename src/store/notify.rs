@@ -1,10 +1,12 @@
 //! Notifications: hints that there is something to do. Polling works without them.
 
+use std::time::Duration;
+
 use diesel::sql_types::{Array, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::StreamExt;
 
-use super::pool::{Lane, connect, failed};
+use super::pool::{Lane, connect, failed, within};
 use super::statement::{Bind, Statement, typed};
 use super::{Database, Store};
 use crate::Error;
@@ -95,10 +97,11 @@ impl Listener {
         let mut connection = connect(database, Lane::General).await?;
         // The schema's name is a checked identifier.
         let listen = diesel::sql_query(format!("listen \"{}\"", channel(database)));
-        listen
-            .execute(&mut connection)
-            .await
-            .map_err(|cause| failed("listen", cause))?;
+        let listening = async {
+            let done = listen.execute(&mut connection).await;
+            done.map_err(|cause| failed("listen", cause))
+        };
+        within(database.connect_limit(), "listen", listening).await?;
         Ok(Self { connection, own })
     }
 
@@ -119,14 +122,15 @@ impl Listener {
         }
     }
 
-    /// Asks the server for a sign of life: a half-open connection never says that it is dead.
-    pub(crate) async fn probe(&mut self) -> Result<(), Error> {
+    /// Asks the server for a sign of life, which may take `limit`: a half-open connection never says that
+    /// it is dead.
+    pub(crate) async fn probe(&mut self, limit: Duration) -> Result<(), Error> {
         let probe = diesel::sql_query("select 1");
-        probe
-            .execute(&mut self.connection)
-            .await
-            .map(drop)
-            .map_err(|cause| failed("probe", cause))
+        let probing = async {
+            let done = probe.execute(&mut self.connection).await;
+            done.map(drop).map_err(|cause| failed("listen", cause))
+        };
+        within(limit, "listen", probing).await
     }
 }
 

@@ -50,13 +50,27 @@ impl Lane {
 pub(super) async fn connect(database: &Database, lane: Lane) -> Result<AsyncPgConnection, Error> {
     let mut connection = database.connect().await?;
     let settings = session_settings(database, lane);
-    let setting = connection.batch_execute(&settings);
-    let failed = || Error::connect(format!("cannot set up a session at {}", database.place()));
-    match tokio::time::timeout(database.connect_limit(), setting).await {
-        Ok(done) => done.map_err(|cause| failed().because(cause))?,
-        Err(_) => return Err(failed().because("no answer in time")),
-    }
+    let setting = async {
+        let failed = || Error::connect(format!("cannot set up a session at {}", database.place()));
+        let done = connection.batch_execute(&settings).await;
+        done.map_err(|cause| failed().because(cause))
+    };
+    within(database.connect_limit(), "set up a session", setting).await?;
     Ok(connection)
+}
+
+/// Gives up on a connection of its own that does not answer within `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    verb: &str,
+    asking: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(limit, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::connect(format!(
+            "cannot {verb}: no answer within {limit:?}"
+        ))),
+    }
 }
 
 fn session_settings(database: &Database, lane: Lane) -> String {
@@ -234,6 +248,10 @@ pub(super) fn failed(verb: &str, cause: QueryError) -> Error {
     match cause {
         QueryError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, _) => {
             Error::connect(format!("cannot {verb}: the connection was lost")).because(cause)
+        }
+        // The next connection may reach another server, or this one when it takes writes again.
+        QueryError::DatabaseError(Kind::ReadOnlyTransaction, _) => {
+            Error::connect(format!("cannot {verb}: the server is read-only")).because(cause)
         }
         cause => Error::database(format!("cannot {verb}")).because(cause),
     }
