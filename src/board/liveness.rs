@@ -3,7 +3,7 @@
 //! The proof runs on its own OS thread, runtime and connection, so that handlers which spin on every
 //! thread of the application cost no lease. The actor here is told of every renewal. After a lapse it
 //! asks which jobs were taken back meanwhile; every second it asks which are to be cancelled, since a
-//! notification may be lost.
+//! notification may be lost. The thread also watches whether the runtime of the board gets on.
 //!
 //! What is lost if it is killed at any await: nothing. The thread ends with the state, a successor
 //! starts another, and the lease outlives the moment between.
@@ -13,13 +13,15 @@ use std::time::Duration;
 
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::heartbeat::Heartbeat;
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::client::Interest;
 use crate::handler::CancelReason;
 use crate::planted::{Bug, planted};
-use crate::queue::{Office, Patience};
+use crate::queue::{Office, Patience, Vitals};
 use crate::store::{Database, Finding, Lifeline, NodeCard, Notice, Renewal};
 
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
@@ -50,6 +52,7 @@ pub(super) struct LivenessState {
     inspection: Pulse,
     /// Ends the thread.
     _thread: DropGuard,
+    _heart: AbortOnDropHandle<()>,
 }
 
 #[derive(Clone, Copy)]
@@ -70,11 +73,15 @@ impl Liveness {
             }
         });
         let stop = CancellationToken::new();
-        start_thread(Proof::of(&args), stop.clone(), myself)?;
+        let heartbeat = Heartbeat::default();
+        let heart = AbortOnDropHandle::new(tokio::spawn(heartbeat.clone().beat()));
+        let watched = (heartbeat, args.office.vitals.clone());
+        start_thread(Proof::of(&args), watched, stop.clone(), myself)?;
         Ok(LivenessState {
             args,
             inspection: Pulse::default(),
             _thread: stop.drop_guard(),
+            _heart: heart,
         })
     }
 
@@ -189,6 +196,7 @@ impl Proof {
 
 fn start_thread(
     proof: Proof,
+    (heartbeat, vitals): (Heartbeat, Vitals),
     stop: CancellationToken,
     actor: ActorRef<LivenessMessage>,
 ) -> std::io::Result<()> {
@@ -204,6 +212,7 @@ fn start_thread(
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = live(&proof, &actor) => {}
+                () = heartbeat.watch(&vitals) => {}
             }
         });
         // A connection that cannot be closed must not keep the thread.

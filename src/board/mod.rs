@@ -3,6 +3,7 @@
 mod builder;
 mod gate;
 mod health;
+mod heartbeat;
 mod ledger;
 mod liveness;
 mod notifier;
