@@ -2,7 +2,8 @@
 //!
 //! It writes all that gathered during its last write in one statement, with no timer. What is lost if
 //! it is killed at any await: nothing. A batch leaves the outbox only when its write is confirmed; its
-//! successor writes it again, and the fence makes that harmless.
+//! successor writes it again, and the fence makes that harmless. What the fence refuses then, although the
+//! first write had done it, is recalled from the rows and counted as what it is.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::store::{Notice, Settlement};
 const BATCH: usize = 2_000;
 /// How long the last write may take when the board stops.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+/// How soon answers are tried again that the database refused, one by one.
+const REFUSED_AGAIN_IN: Duration = Duration::from_secs(5);
 
 pub(super) const ROLE: &str = "ledger";
 
@@ -85,12 +88,17 @@ impl Ledger {
         match message {
             LedgerMessage::Write if state.is_resting => return Ok(()),
             LedgerMessage::Write => {}
-            LedgerMessage::Retry(tick) if state.retry.is_current(tick) => {}
+            LedgerMessage::Retry(tick) if state.retry.is_current(tick) => {
+                state.unwritten.take_back(BATCH);
+            }
             LedgerMessage::Retry(_) => return Ok(()),
         }
         state.is_resting = false;
         if let Err(error) = state.write().await {
             state.rest(&error, &myself);
+        } else if state.unwritten.aside() > 0 {
+            let again = LedgerMessage::Retry;
+            state.retry.tick_in(REFUSED_AGAIN_IN, &myself, again);
         }
         Ok(())
     }
@@ -109,24 +117,38 @@ impl LedgerState {
     /// Writes one batch, if there is one.
     async fn write(&mut self) -> Result<(), Error> {
         self.office.outbox.looked();
-        let batch = self.unwritten.batch(BATCH);
-        if batch.is_empty() {
+        if self.unwritten.batch(BATCH).is_empty() {
             return Ok(());
         }
-        let (store, node) = (&self.office.store, self.office.node);
-        let settlements = batch.iter().map(|answer| &answer.settlement);
-        let accepted = match store.settle(node, settlements).await {
-            Err(error) if error.is_database() => write_singly(&self.office, batch).await?,
-            written => written?,
-        };
-        let written = self.office.outbox.confirm(&mut self.unwritten);
-        self.office.vitals.working(ROLE);
+        let was_sent = self.unwritten.sending();
+        let batch = self.unwritten.batch(0);
+        let mut written = write_batch(&self.office, batch).await?;
+        self.unwritten.set_aside(&written.refused);
+        if was_sent || written.is_singly {
+            recall(&self.office, self.unwritten.batch(0), &mut written.accepted).await?;
+        }
+        let confirmed = self.office.outbox.confirm(&mut self.unwritten);
         self.patience.succeeded();
-        self.tell(&written, &accepted.into_iter().collect());
+        self.say_how_it_goes(written.why_refused.as_ref());
+        self.tell(&confirmed, &written.accepted);
         if self.office.outbox.count() > 0 {
             self.office.outbox.wake();
         }
         Ok(())
+    }
+
+    /// Works, unless answers are set aside.
+    fn say_how_it_goes(&self, why_refused: Option<&Error>) {
+        match (self.unwritten.aside(), why_refused) {
+            (0, _) => self.office.vitals.working(ROLE),
+            (answers, Some(error)) => {
+                let reason = format!(
+                    "{answers} answers are set aside and tried again, since the database refuses them: {error}"
+                );
+                self.office.vitals.degraded(ROLE, &reason);
+            }
+            (_, None) => {}
+        }
     }
 
     fn rest(&mut self, error: &Error, myself: &ActorRef<LedgerMessage>) {
@@ -174,7 +196,8 @@ impl LedgerState {
 
     async fn flush(&mut self) {
         let until = Instant::now() + FLUSH_WITHIN;
-        while self.office.outbox.count() > 0 && Instant::now() < until {
+        self.unwritten.take_back(BATCH);
+        while self.office.outbox.count() > self.unwritten.aside() && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
             match tokio::time::timeout(left, self.write()).await {
                 Ok(Ok(())) => {}
@@ -195,28 +218,84 @@ impl LedgerState {
     }
 }
 
-/// Writes a batch one by one, because one of its answers cannot be written and must not take the
-/// others along.
-async fn write_singly(office: &Office, batch: &[Answer]) -> Result<Vec<JobId>, Error> {
-    let mut accepted = Vec::new();
-    for answer in batch {
-        let one = std::iter::once(&answer.settlement);
-        match office.store.settle(office.node, one).await {
-            Ok(ids) => accepted.extend(ids),
+/// What came of a batch.
+#[derive(Debug, Default)]
+struct Written {
+    accepted: HashSet<JobId>,
+    /// The places of answers that the database refuses in any form, and its last word on them.
+    refused: Vec<usize>,
+    why_refused: Option<Error>,
+    is_singly: bool,
+}
+
+/// Writes a batch in one statement, or one by one if one of its answers cannot be written and must not
+/// take the others along.
+async fn write_batch(office: &Office, batch: &[Answer]) -> Result<Written, Error> {
+    let settlements = batch.iter().map(|answer| &answer.settlement);
+    match office.store.settle(office.node, settlements).await {
+        Err(error) if error.is_database() => write_singly(office, batch).await,
+        accepted => Ok(Written {
+            accepted: accepted?.into_iter().collect(),
+            ..Written::default()
+        }),
+    }
+}
+
+async fn write_singly(office: &Office, batch: &[Answer]) -> Result<Written, Error> {
+    let mut written = Written {
+        is_singly: true,
+        ..Written::default()
+    };
+    for (place, answer) in batch.iter().enumerate() {
+        match write_one(office, &answer.settlement).await {
+            Ok(accepted) => written.accepted.extend(accepted),
             Err(error) if error.is_database() => {
-                tracing::error!(job = %answer.settlement.id, %error, "an answer cannot be written as it is");
-                let plain = plainly(&answer.settlement, &error);
-                accepted.extend(
-                    office
-                        .store
-                        .settle(office.node, std::iter::once(&plain))
-                        .await?,
-                );
+                written.refused.push(place);
+                written.why_refused = Some(error);
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(accepted)
+    Ok(written)
+}
+
+/// Writes one answer; without the texts from outside, if it is refused with them.
+async fn write_one(office: &Office, settlement: &Settlement) -> Result<Vec<JobId>, Error> {
+    let one = std::iter::once(settlement);
+    match office.store.settle(office.node, one).await {
+        Err(error) if error.is_database() => {
+            let plain = plainly(settlement, &error);
+            let plain = std::iter::once(&plain);
+            let accepted = office.store.settle(office.node, plain).await?;
+            tracing::error!(job = %settlement.id, %error, "an answer could not be written as it was");
+            Ok(accepted)
+        }
+        accepted => accepted,
+    }
+}
+
+/// Adds what an earlier write had done whose own answer was lost.
+async fn recall(
+    office: &Office,
+    batch: &[Answer],
+    accepted: &mut HashSet<JobId>,
+) -> Result<(), Error> {
+    let refused = batch
+        .iter()
+        .map(|answer| (answer.settlement.id, answer.settlement.attempt))
+        .filter(|(id, _)| !accepted.contains(id));
+    let refused: Vec<_> = refused.collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    match office.store.recall(office.node, &refused).await {
+        Err(error) if error.is_database() => {
+            // Only a count is at stake: the rows are right.
+            tracing::warn!(%error, answers = refused.len(), "answers that may have been written count as refused");
+        }
+        recalled => accepted.extend(recalled?),
+    }
+    Ok(())
 }
 
 /// The same transition without any text from outside.

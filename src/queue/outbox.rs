@@ -1,8 +1,10 @@
 //! The queue of answers that are owed to the board. It outlives the ledger: an answer leaves it only
 //! when its write is confirmed, so the death of the ledger at any await loses nothing.
 //!
-//! Writing an answer twice is harmless, because of the fence.
+//! Writing an answer twice is harmless, because of the fence. An answer that the database refuses by itself
+//! is set aside, so that it holds up nobody, and stays owed.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -42,6 +44,10 @@ pub(crate) struct Outbox {
 pub(crate) struct Unwritten {
     receiver: UnboundedReceiver<Answer>,
     batch: Vec<Answer>,
+    /// The batch was sent, and nobody has heard what came of it.
+    was_sent: bool,
+    /// What the database refused, one by one.
+    set_aside: VecDeque<Answer>,
 }
 
 impl Unwritten {
@@ -55,6 +61,31 @@ impl Unwritten {
         }
         &self.batch
     }
+
+    /// The batch is about to be sent. Tells whether it was sent before, or a part of it: then what the
+    /// fence refuses now may have been accepted then.
+    pub(crate) fn sending(&mut self) -> bool {
+        std::mem::replace(&mut self.was_sent, true)
+    }
+
+    /// Takes these answers, by their places in the batch in ascending order, out of the way of others.
+    pub(crate) fn set_aside(&mut self, refused: &[usize]) {
+        for index in refused.iter().rev() {
+            self.set_aside.push_back(self.batch.swap_remove(*index));
+        }
+    }
+
+    /// Gives what was set aside another try with the next batch, up to `limit` answers.
+    pub(crate) fn take_back(&mut self, limit: usize) {
+        let count = limit.min(self.set_aside.len());
+        self.was_sent |= count > 0;
+        self.batch.extend(self.set_aside.drain(..count));
+    }
+
+    /// How many answers are set aside.
+    pub(crate) fn aside(&self) -> usize {
+        self.set_aside.len()
+    }
 }
 
 impl Outbox {
@@ -65,6 +96,8 @@ impl Outbox {
             unwritten: Arc::new(Mutex::new(Unwritten {
                 receiver,
                 batch: Vec::new(),
+                was_sent: false,
+                set_aside: VecDeque::new(),
             })),
             count: AtomicUsize::new(0),
             is_woken: AtomicBool::new(false),
@@ -117,6 +150,7 @@ impl Outbox {
     /// The batch was written. Returns it.
     pub(crate) fn confirm(&self, unwritten: &mut Unwritten) -> Vec<Answer> {
         let batch = std::mem::take(&mut unwritten.batch);
+        unwritten.was_sent = false;
         self.count.fetch_sub(batch.len(), Ordering::AcqRel);
         batch
     }

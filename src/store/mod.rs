@@ -65,7 +65,7 @@ macro_rules! statements {
 }
 
 statements!(
-    cancel, claim, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote, queues,
+    cancel, claim, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote, queues, recall,
     reclaim, register, renew, requeue, rescue, settle, suspects,
 );
 

@@ -121,6 +121,29 @@ impl Store {
         Ok(accepted.into_iter().map(JobId::from_i64).collect())
     }
 
+    /// Tells which answers were written before: of those that were sent, and whose sender heard nothing.
+    pub(crate) async fn recall(
+        &self,
+        node: NodeId,
+        answers: &[(JobId, Attempt)],
+    ) -> Result<Vec<JobId>, Error> {
+        let ids: Vec<i64> = answers.iter().map(|(id, _)| id.as_i64()).collect();
+        let attempts: Vec<i32> = answers.iter().map(|(_, at)| at.as_i32()).collect();
+        let mut session = self.0.settle.session().await?;
+        let written = session
+            .fetch::<BigInt, i64>(
+                "recall",
+                &self.sql().recall,
+                &[
+                    &typed::<BigInt, _>(&node.as_i64()),
+                    &typed::<Array<BigInt>, _>(&ids),
+                    &typed::<Array<Integer>, _>(&attempts),
+                ],
+            )
+            .await?;
+        Ok(written.into_iter().map(JobId::from_i64).collect())
+    }
+
     /// Writes one answer on the caller's own connection, in whatever transaction is open there, and
     /// tells whether it was accepted.
     pub(crate) async fn settle_on(
