@@ -22,6 +22,7 @@ mod limits;
 mod options;
 mod outage;
 mod panic;
+mod poison;
 mod processes;
 mod proxy;
 mod refusal;

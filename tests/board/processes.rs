@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use callboard::job::BuryReason;
 use callboard::{Client, JobId, JobState, call};
 use rustix::process::Signal;
 
-use crate::support::acts::{abort, hold, open_gate, stage, until_ran, work};
+use crate::support::acts::{hold, open_gate, stage, until_ran};
 use crate::support::child::{Node, Plan};
 use crate::support::{database_at, eventually, sql::number, until_state};
 
@@ -81,53 +80,6 @@ async fn jobs_of_a_killed_process_are_taken_back_at_the_next_start() {
     let board = Plan::new(&url).start().await;
     were_rescued(&client, &rows, &ids, started_at).await;
     assert_eq!(board.counts().rescued, 3);
-    board.shutdown().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_kills_its_process_is_quarantined_and_its_neighbours_complete() {
-    let (url, rows) = stage().await;
-    let client = Client::connect(database_at(&url)).await.unwrap();
-    let calls = (0..21).map(|n| {
-        if n == 5 {
-            call!(abort())
-        } else {
-            call!(work())
-        }
-    });
-    let ids = client.enqueue_many(calls).await.unwrap();
-    let (poison, neighbours) = (ids[5], [&ids[..5], &ids[6..]].concat());
-    let plan = Plan {
-        workers: 10,
-        ..Plan::new(&url)
-    };
-    let mut died = 0;
-    while client.job(poison).await.unwrap().unwrap().state != JobState::Dead {
-        assert!(died <= 3, "the job is not quarantined");
-        let mut node = plan.spawn_unready();
-        let has_died = eventually("the process dies of the job, or buries it", || {
-            let ended = node.exit_status();
-            let job = client.job(poison);
-            async move {
-                let is_dead = job.await.unwrap()?.state == JobState::Dead;
-                (ended.is_some() || is_dead).then_some(ended.is_some())
-            }
-        })
-        .await;
-        died += u32::from(has_died);
-    }
-    assert_eq!(died, 3);
-    let board = plan.start().await;
-    for id in neighbours {
-        until_state(&client, id, JobState::Completed).await;
-    }
-    let poisonous = client.job(poison).await.unwrap().unwrap();
-    assert_eq!(poisonous.reason, Some(BuryReason::Quarantined));
-    assert_eq!(poisonous.deaths, Some(3));
-    let kinds: Vec<_> = poisonous.errors.iter().map(|e| &e["kind"]).collect();
-    assert_eq!(kinds, ["process_died"; 3]);
-    let buried = number(&rows, "select count(*) from callboard.dead_letters").await;
-    assert_eq!(buried, 1, "only the job that is to blame");
     board.shutdown().await.unwrap();
 }
 

@@ -47,10 +47,12 @@ pub async fn note(cx: &mut Context) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Takes a while.
+/// Takes a while, the first time.
 pub async fn work(cx: &mut Context) -> Result<(), BoxError> {
     note(cx).await?;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    if cx.attempt().as_i32() == 1 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
     Ok(())
 }
 
@@ -86,4 +88,23 @@ pub async fn hang(cx: &mut Context) -> Result<(), BoxError> {
 pub async fn abort(cx: &mut Context) -> Result<(), BoxError> {
     note(cx).await?;
     std::process::abort()
+}
+
+/// Ends its process, as if that had been asked for.
+pub async fn exit(cx: &mut Context) -> Result<(), BoxError> {
+    note(cx).await?;
+    std::process::exit(0)
+}
+
+/// Needs more stack than there is.
+pub async fn overflow(cx: &mut Context) -> Result<(), BoxError> {
+    note(cx).await?;
+    Err(depth(1).to_string().into())
+}
+
+fn depth(n: u64) -> u64 {
+    match n {
+        u64::MAX => 0,
+        n => depth(std::hint::black_box(n) + 1) + std::hint::black_box(1),
+    }
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::acts::{abort, hang, hold, note, work};
+use super::acts::{abort, exit, hang, hold, note, overflow, work};
 use super::{database_at, sql};
 
 const PLAN: &str = "CALLBOARD_TEST_NODE";
@@ -52,7 +52,7 @@ impl Plan {
             .sweep_every(Duration::from_millis(200))
             .shutdown_grace(self.grace)
             .queue(self.queue("default"))
-            .functions(functions![note, work, hold, hang, abort])
+            .functions(functions![note, work, hold, hang, abort, exit, overflow])
     }
 
     /// A queue whose workers have a connection to the test's tables.
