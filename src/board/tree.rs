@@ -15,7 +15,7 @@ use super::notifier::{self, Notifier};
 use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
 use super::scheduler::{self, Scheduler};
-use crate::queue::{Office, Queue, queue_child};
+use crate::queue::{Office, Queue, is_killed, queue_child};
 use crate::supervision::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
 
 /// How long the ledger's last write and the goodbye may take.
@@ -57,10 +57,9 @@ impl Blueprint {
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
             .child(actor(pruner::ROLE, Pruner, self.pruner))
             .child(application(self.children))
-            .child(ChildSpec::supervisor(
-                "queues",
-                queues(&self.queues, &office),
-            ))
+            .child(
+                ChildSpec::supervisor("queues", queues(&self.queues, &office)).uncounted(is_killed),
+            )
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }
 }
@@ -94,5 +93,7 @@ where
     A: Actor + Copy + Sync,
     A::Arguments: Clone + Sync,
 {
-    ChildSpec::actor(role, actor, args).role(role)
+    ChildSpec::actor(role, actor, args)
+        .role(role)
+        .uncounted(is_killed)
 }

@@ -30,6 +30,6 @@ pub(crate) use outbox::{Answer, Outbox, Unwritten};
 pub(crate) use patience::Patience;
 #[cfg(feature = "testing")]
 pub(crate) use performing::Performing;
-pub(crate) use tree::queue_child;
+pub(crate) use tree::{is_killed, queue_child};
 pub use vitals::Condition;
 pub(crate) use vitals::Vitals;

@@ -10,7 +10,9 @@ use super::lease::Lease;
 use super::worker::{Worker, WorkerArgs};
 use super::{Office, Queue};
 use crate::stage::ProducerAddress;
-use crate::supervision::{Backoff, ChildSpec, Exit, Intensity, Shutdown, Strategy, SupervisorSpec};
+use crate::supervision::{
+    Backoff, ChildSpec, Exit, ExitKind, Intensity, Shutdown, Strategy, SupervisorSpec,
+};
 
 /// A queue as a child of the board's queues.
 pub(crate) fn queue_child(queue: &Queue, office: &Arc<Office>) -> ChildSpec {
@@ -23,10 +25,15 @@ pub(crate) fn queue_child(queue: &Queue, office: &Arc<Office>) -> ChildSpec {
             within: Duration::from_secs(30),
         })
         .child(fetcher(queue, office, &address))
-        .child(ChildSpec::supervisor("workers", workers).backoff(returning()));
+        .child(
+            ChildSpec::supervisor("workers", workers)
+                .backoff(returning())
+                .uncounted(is_killed),
+        );
     ChildSpec::supervisor(&*queue.name, supervisor)
         .role("queue")
         .backoff(returning())
+        .uncounted(is_killed)
 }
 
 /// How a part that melted down returns.
@@ -45,7 +52,9 @@ fn fetcher(
         address: Arc::clone(address),
         claimer: Claimer::new(office, &queue.name),
     };
-    ChildSpec::actor("fetcher", Fetcher, args).role("fetcher")
+    ChildSpec::actor("fetcher", Fetcher, args)
+        .role("fetcher")
+        .uncounted(is_killed)
 }
 
 fn workers(
@@ -78,7 +87,13 @@ fn worker(args: WorkerArgs) -> ChildSpec {
         .shutdown(Shutdown::BrutalKill)
         .backoff(returning().reset_after(Duration::from_secs(10)))
         // A panic is the job's failure and not the worker's.
-        .uncounted(has_panicked)
+        .uncounted(|exit| has_panicked(exit) || is_killed(exit))
+}
+
+/// Nothing kills itself: a kill comes from outside and says nothing about what it hit, so that is
+/// restarted at once, however often.
+pub(crate) fn is_killed(exit: &Exit) -> bool {
+    exit.kind() == ExitKind::Killed
 }
 
 fn has_panicked(exit: &Exit) -> bool {

@@ -150,6 +150,24 @@ async fn killed_queue_supervisor_comes_back_and_other_queues_run_on() {
     nothing_is_left(&board, &rows, 3).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_spend_no_restart_budget_however_many_they_are() {
+    let (url, rows) = stage().await;
+    let board = Plan::new(&url).start().await;
+    let worker = ["queues", "default", "workers", "worker-1"];
+    for _ in 0..30 {
+        for path in [&worker[..], &worker[..3], &["queues", "default", "fetcher"]] {
+            kill(&board, path).await;
+        }
+        kill(&board, &worker[..2]).await;
+        kill(&board, &["ledger"]).await;
+    }
+    let id = board.client().enqueue(call!(note())).await.unwrap();
+    completed_at(&board, id, 1).await;
+    assert!(board.health().is_working(), "{}", board.health());
+    nothing_is_left(&board, &rows, 1).await;
+}
+
 /// While a handler runs, somebody else becomes the holder of its row, by `change`.
 async fn a_stale_answer_is_refused(change: &str) {
     let (url, rows) = stage().await;
