@@ -1,0 +1,119 @@
+//! A board whose handlers say when they begin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use callboard::{Board, BoxError, Context, Database, Queue, functions};
+use ractor::ActorCell;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex, Semaphore};
+
+pub type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// After so long something is wrong, and no figure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What handlers have in common with the measurement.
+#[derive(Clone)]
+struct Reins {
+    begun: UnboundedSender<Instant>,
+    gate: Arc<Semaphore>,
+}
+
+/// Begins, and is done.
+pub async fn mark(cx: &mut Context) -> Result<(), BoxError> {
+    cx.state::<Reins>()?.begun.send(Instant::now())?;
+    Ok(())
+}
+
+/// Begins, and crashes its worker.
+pub async fn crash(cx: &mut Context) -> Result<(), BoxError> {
+    cx.state::<Reins>()?.begun.send(Instant::now())?;
+    panic!("as it was meant to")
+}
+
+/// Begins, and is done when the gate lets it.
+pub async fn hold(cx: &mut Context) -> Result<(), BoxError> {
+    let reins = cx.state::<Reins>()?.clone();
+    reins.begun.send(Instant::now())?;
+    reins.gate.acquire().await?.forget();
+    Ok(())
+}
+
+/// A board with one worker, over a database of its own.
+pub struct Stage {
+    pub board: Board,
+    pub url: String,
+    gate: Arc<Semaphore>,
+    begun: Mutex<UnboundedReceiver<Instant>>,
+}
+
+impl Stage {
+    /// Over a fresh database of this server.
+    pub async fn set(server: &str) -> Result<Self, Failed> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("recovery_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        client
+            .batch_execute(&format!("create database {name}"))
+            .await?;
+        let (server, _) = server.rsplit_once('/').ok_or("the URL names a database")?;
+        Self::set_at(format!("{server}/{name}")).await
+    }
+
+    /// Over this database.
+    pub async fn set_at(url: String) -> Result<Self, Failed> {
+        let (sender, begun) = unbounded_channel();
+        let gate = Arc::new(Semaphore::new(0));
+        let reins = Reins {
+            begun: sender,
+            gate: Arc::clone(&gate),
+        };
+        let queue = Queue::new("default").workers(1).worker_state(move || {
+            let reins = reins.clone();
+            async move { Ok::<_, BoxError>(reins) }
+        });
+        let board = Board::builder(Database::from_url(&url)?)
+            .queue(queue)
+            .functions(functions![mark, crash, hold])
+            .start()
+            .await?;
+        Ok(Self {
+            board,
+            url,
+            gate,
+            begun: Mutex::new(begun),
+        })
+    }
+
+    /// Waits until the next handler begins, and says when.
+    pub async fn begun(&self) -> Result<Instant, Failed> {
+        let mut begun = self.begun.lock().await;
+        let at = tokio::time::timeout(PATIENCE, begun.recv()).await?;
+        at.ok_or_else(|| "the board is gone".into())
+    }
+
+    /// Lets one job that holds go.
+    pub fn let_go(&self) {
+        self.gate.add_permits(1);
+    }
+
+    /// The actor at this place of the tree.
+    pub fn actor(&self, path: &[&str]) -> Result<ActorCell, Failed> {
+        let tree = self.board.supervisor().snapshot();
+        let found = tree.find(path).and_then(|found| found.info.actor.clone());
+        found.ok_or_else(|| format!("nobody is at {path:?}").into())
+    }
+
+    /// Waits until every answer is written, and the tree is whole.
+    pub async fn quiet(&self) -> Result<(), Failed> {
+        let waiting = async {
+            while self.board.counts().in_hand > 0 || !self.board.health().is_working() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        Ok(tokio::time::timeout(PATIENCE, waiting).await?)
+    }
+}
