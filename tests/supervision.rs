@@ -9,6 +9,8 @@ mod fixture;
 
 #[path = "supervision/chaos.rs"]
 mod chaos;
+#[path = "supervision/crashes.rs"]
+mod crashes;
 #[path = "supervision/dynamic.rs"]
 mod dynamic;
 #[path = "supervision/nesting.rs"]

@@ -155,7 +155,7 @@ async fn kills_spend_no_restart_budget_however_many_they_are() {
     let (url, rows) = stage().await;
     let board = Plan::new(&url).start().await;
     let worker = ["queues", "default", "workers", "worker-1"];
-    for _ in 0..30 {
+    for _ in 0..22 {
         for path in [&worker[..], &worker[..3], &["queues", "default", "fetcher"]] {
             kill(&board, path).await;
         }
