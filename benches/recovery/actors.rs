@@ -14,7 +14,7 @@ const LEDGER: [&str; 1] = ["ledger"];
 const QUEUE: [&str; 2] = ["queues", "default"];
 
 /// A job panics; the next one has to wait for the new worker.
-pub async fn panicked_worker(server: &str, effort: Effort) -> Result<Figure, Failed> {
+pub(crate) async fn panicked_worker(server: &str, effort: Effort) -> Result<Figure, Failed> {
     let stage = Stage::set(server).await?;
     let mut samples = Vec::new();
     for _ in 0..effort.panics {
@@ -35,7 +35,7 @@ pub async fn panicked_worker(server: &str, effort: Effort) -> Result<Figure, Fai
 }
 
 /// A worker is killed while its job runs; the next one has to wait for the new worker.
-pub async fn killed_worker(server: &str, effort: Effort) -> Result<Figure, Failed> {
+pub(crate) async fn killed_worker(server: &str, effort: Effort) -> Result<Figure, Failed> {
     let stage = Stage::set(server).await?;
     let mut samples = Vec::new();
     for _ in 0..effort.kills {
@@ -77,7 +77,7 @@ async fn killed_until_running(
     Ok(samples)
 }
 
-pub async fn killed_fetcher(server: &str, effort: Effort) -> Result<Figure, Failed> {
+pub(crate) async fn killed_fetcher(server: &str, effort: Effort) -> Result<Figure, Failed> {
     let samples = killed_until_running(server, &FETCHER, effort).await?;
     let name = "the fetcher is killed → next job running";
     let setting = "idle queue, job enqueued after the kill";
@@ -89,7 +89,7 @@ pub async fn killed_fetcher(server: &str, effort: Effort) -> Result<Figure, Fail
     ))
 }
 
-pub async fn killed_queue(server: &str, effort: Effort) -> Result<Figure, Failed> {
+pub(crate) async fn killed_queue(server: &str, effort: Effort) -> Result<Figure, Failed> {
     let samples = killed_until_running(server, &QUEUE, effort).await?;
     let name = "a queue is killed → next job running";
     let setting = "its supervisor; job enqueued after the kill";
@@ -102,7 +102,7 @@ pub async fn killed_queue(server: &str, effort: Effort) -> Result<Figure, Failed
 }
 
 /// The ledger is killed with a job running; measured until that job's answer is confirmed.
-pub async fn killed_ledger(server: &str, effort: Effort) -> Result<Figure, Failed> {
+pub(crate) async fn killed_ledger(server: &str, effort: Effort) -> Result<Figure, Failed> {
     let stage = Stage::set(server).await?;
     let mut attempts = stage.board.attempts();
     let mut samples = Vec::new();

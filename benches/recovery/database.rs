@@ -14,7 +14,7 @@ use crate::stage::{Failed, Stage, hold, mark};
 const AWAY: Duration = Duration::from_secs(3);
 
 /// Measures from the first connection that the server takes again until the next job runs.
-pub async fn back(effort: Effort) -> Result<Figure, Failed> {
+pub(crate) async fn back(effort: Effort) -> Result<Figure, Failed> {
     let folder = std::env::temp_dir().join(format!("callboard-recovery-{}", std::process::id()));
     let samples = outages(&folder, effort).await;
     std::fs::remove_dir_all(&folder)?;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::machine::Machine;
 
 /// Samples of one thing.
-pub struct Figure {
+pub(crate) struct Figure {
     name: &'static str,
     setting: String,
     goal: Duration,
@@ -16,7 +16,7 @@ pub struct Figure {
 
 impl Figure {
     /// `goal` is what the 99th percentile should not exceed.
-    pub fn new(
+    pub(crate) fn new(
         name: &'static str,
         setting: impl Into<String>,
         goal: Duration,
@@ -37,7 +37,7 @@ impl Figure {
         self.sorted[rank - 1]
     }
 
-    pub fn to_json(&self, machine: &Machine) -> serde_json::Value {
+    pub(crate) fn to_json(&self, machine: &Machine) -> serde_json::Value {
         json!({
             "system": "callboard",
             "figure": self.name,
@@ -57,7 +57,7 @@ fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-pub fn print(figures: &[Figure]) {
+pub(crate) fn print(figures: &[Figure]) {
     println!(
         "\n| {:<40} | {:<44} | {:>5} | {:>8} | {:>8} | {:>8} | {:>8} | {:>7} |",
         "time from … to …", "setting", "n", "p50 ms", "p99 ms", "min ms", "max ms", "goal ms"

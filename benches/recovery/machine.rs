@@ -5,14 +5,14 @@ use std::fmt;
 use crate::stage::Failed;
 
 /// The machine, the server and the build.
-pub struct Machine {
+pub(crate) struct Machine {
     cpus: usize,
     load: String,
     postgres: String,
 }
 
 impl Machine {
-    pub async fn look(url: &str) -> Result<Self, Failed> {
+    pub(crate) async fn look(url: &str) -> Result<Self, Failed> {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
         let row = client.query_one("show server_version", &[]).await?;

@@ -18,11 +18,11 @@ use machine::Machine;
 
 /// How often each death is caused.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
-    pub panics: usize,
-    pub kills: usize,
-    pub processes: usize,
-    pub outages: usize,
+pub(crate) struct Effort {
+    pub(crate) panics: usize,
+    pub(crate) kills: usize,
+    pub(crate) processes: usize,
+    pub(crate) outages: usize,
 }
 
 const FULL: Effort = Effort {

@@ -11,10 +11,10 @@ use crate::figure::Figure;
 use crate::stage::{Failed, Stage, hold};
 
 /// Set to the URL of its database in a process that is to be killed.
-pub const NODE: &str = "CALLBOARD_RECOVERY_NODE";
+pub(crate) const NODE: &str = "CALLBOARD_RECOVERY_NODE";
 
 /// The life of a process that is to be killed. It ends with its parent.
-pub async fn node(url: &str) -> Result<(), Failed> {
+pub(crate) async fn node(url: &str) -> Result<(), Failed> {
     let stage = Stage::set_at(url.to_owned()).await?;
     std::thread::spawn(|| {
         // Whatever comes of it, the parent is gone.
@@ -50,7 +50,7 @@ async fn says(mut lines: Lines, word: &'static str) -> Result<Lines, Failed> {
 }
 
 /// The survivor's one worker is busy while the other process claims the job, and free when it dies.
-pub async fn killed(server: &str, effort: Effort) -> Result<Figure, Failed> {
+pub(crate) async fn killed(server: &str, effort: Effort) -> Result<Figure, Failed> {
     let stage = Stage::set(server).await?;
     let mut samples = Vec::new();
     for _ in 0..effort.processes {

@@ -9,7 +9,7 @@ use ractor::ActorCell;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, Semaphore};
 
-pub type Failed = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// After so long something is wrong, and no figure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,19 +22,19 @@ struct Reins {
 }
 
 /// Begins, and is done.
-pub async fn mark(cx: &mut Context) -> Result<(), BoxError> {
+pub(crate) async fn mark(cx: &mut Context) -> Result<(), BoxError> {
     cx.state::<Reins>()?.begun.send(Instant::now())?;
     Ok(())
 }
 
 /// Begins, and crashes its worker.
-pub async fn crash(cx: &mut Context) -> Result<(), BoxError> {
+pub(crate) async fn crash(cx: &mut Context) -> Result<(), BoxError> {
     cx.state::<Reins>()?.begun.send(Instant::now())?;
     panic!("as it was meant to")
 }
 
 /// Begins, and is done when the gate lets it.
-pub async fn hold(cx: &mut Context) -> Result<(), BoxError> {
+pub(crate) async fn hold(cx: &mut Context) -> Result<(), BoxError> {
     let reins = cx.state::<Reins>()?.clone();
     reins.begun.send(Instant::now())?;
     reins.gate.acquire().await?.forget();
@@ -42,16 +42,16 @@ pub async fn hold(cx: &mut Context) -> Result<(), BoxError> {
 }
 
 /// A board with one worker, over a database of its own.
-pub struct Stage {
-    pub board: Board,
-    pub url: String,
+pub(crate) struct Stage {
+    pub(crate) board: Board,
+    pub(crate) url: String,
     gate: Arc<Semaphore>,
     begun: Mutex<UnboundedReceiver<Instant>>,
 }
 
 impl Stage {
     /// Over a fresh database of this server.
-    pub async fn set(server: &str) -> Result<Self, Failed> {
+    pub(crate) async fn set(server: &str) -> Result<Self, Failed> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("recovery_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await?;
@@ -64,7 +64,7 @@ impl Stage {
     }
 
     /// Over this database.
-    pub async fn set_at(url: String) -> Result<Self, Failed> {
+    pub(crate) async fn set_at(url: String) -> Result<Self, Failed> {
         let (sender, begun) = unbounded_channel();
         let gate = Arc::new(Semaphore::new(0));
         let reins = Reins {
@@ -89,26 +89,26 @@ impl Stage {
     }
 
     /// Waits until the next handler begins, and says when.
-    pub async fn begun(&self) -> Result<Instant, Failed> {
+    pub(crate) async fn begun(&self) -> Result<Instant, Failed> {
         let mut begun = self.begun.lock().await;
         let at = tokio::time::timeout(PATIENCE, begun.recv()).await?;
         at.ok_or_else(|| "the board is gone".into())
     }
 
     /// Lets one job that holds go.
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         self.gate.add_permits(1);
     }
 
     /// The actor at this place of the tree.
-    pub fn actor(&self, path: &[&str]) -> Result<ActorCell, Failed> {
+    pub(crate) fn actor(&self, path: &[&str]) -> Result<ActorCell, Failed> {
         let tree = self.board.supervisor().snapshot();
         let found = tree.find(path).and_then(|found| found.info.actor.clone());
         found.ok_or_else(|| format!("nobody is at {path:?}").into())
     }
 
     /// Waits until every answer is written, and the tree is whole.
-    pub async fn quiet(&self) -> Result<(), Failed> {
+    pub(crate) async fn quiet(&self) -> Result<(), Failed> {
         let waiting = async {
             while self.board.counts().in_hand > 0 || !self.board.health().is_working() {
                 tokio::time::sleep(Duration::from_millis(1)).await;

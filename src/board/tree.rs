@@ -72,7 +72,9 @@ fn application(children: Vec<ChildSpec>) -> ChildSpec {
             all.child(child)
         });
     let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(30));
-    ChildSpec::supervisor("application", supervisor).backoff(backoff)
+    ChildSpec::supervisor("application", supervisor)
+        .backoff(backoff)
+        .uncounted(is_killed)
 }
 
 /// The queues. Each backs off on its own when it melts down, and none takes another along.

@@ -65,8 +65,8 @@ macro_rules! statements {
 }
 
 statements!(
-    cancel, claim, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote, queues, recall,
-    reclaim, register, renew, requeue, rescue, settle, suspects,
+    cancel, claim, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote, queues,
+    recall, reclaim, register, renew, requeue, rescue, settle, suspects,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.
