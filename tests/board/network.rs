@@ -15,7 +15,7 @@ use crate::support::tree::restarts;
 use crate::support::{database_at, eventually, server, sharing, sql, sql::number};
 
 /// No call on a half-open connection takes longer; the sum of all its time limits is some seconds.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What handlers and tests share: how many attempts began, and how many may end.
 #[derive(Clone)]
@@ -49,8 +49,8 @@ async fn run(cx: &mut Context) -> Result<(), BoxError> {
 
 fn impatient(url: &str) -> Database {
     database_at(url)
-        .connect_timeout(Duration::from_secs(2))
-        .statement_timeout(Duration::from_secs(1))
+        .connect_timeout(Duration::from_secs(4))
+        .statement_timeout(Duration::from_secs(2))
 }
 
 /// A board whose every connection goes through `proxy`.

@@ -92,7 +92,7 @@ async fn crash_often(crashes: usize) {
         while let Some(event) = events.next().await {
             exits_and_restarts += match event {
                 Ok(event) => match event.kind {
-                    EventKind::Exited { exit, .. } if exit.kind() == ExitKind::Failed => 1,
+                    EventKind::Exited { exit, .. } if !exit.is_normal() => 1,
                     EventKind::Restarted { .. } => 1,
                     EventKind::Started { .. } | EventKind::Exited { .. } => 0,
                     other => panic!("{other:?}"),
