@@ -60,6 +60,8 @@ create procedure chaos.walk() language plpgsql as $$
 declare
     job bigint;
 begin
+    -- Whoever has stopped in a transaction must not stop everybody else by way of this one.
+    set local lock_timeout = '400ms';
     for job in select id from callboard.jobs where state = 'executing' order by id loop
         perform from callboard.jobs where id = job for update;
         perform pg_sleep(0.004);

@@ -15,7 +15,7 @@ pub(crate) const RULES: [fn(&Evidence) -> Verdict; 5] = [
     nodes_end_when_told,
 ];
 
-/// How long before the end of a killed process an actor's death may be without a restart.
+/// How long before the end of its process an actor's death may be without a restart.
 const LAST_MOMENTS: i64 = 8_000_000;
 
 fn no_more_than_workers(evidence: &Evidence) -> Verdict {
@@ -33,12 +33,12 @@ fn no_more_than_workers(evidence: &Evidence) -> Verdict {
         // Of what happens in the same microsecond, ends come first.
         steps.sort_unstable();
         let mut running = 0;
-        let most = steps.into_iter().map(|(_, step)| {
+        let load = steps.into_iter().map(|(at, step)| {
             running += step;
-            running
+            (running, at)
         });
-        let most = most.max().unwrap_or_default();
-        verdict.case(most <= workers(queue) as i32, || {
+        let (most, at) = load.max().unwrap_or_default();
+        verdict.case(at, most <= workers(queue) as i32, || {
             format!("{} ran {most} jobs of {queue} at once", who.name())
         });
     }
@@ -56,9 +56,11 @@ fn no_open_transaction(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::new("no session stayed in a transaction");
     for (_, record) in said(evidence) {
         match &record.said {
-            Said::Looked => verdict.case(true, String::new),
+            Said::Looked => verdict.case(record.at, true, String::new),
             Said::LeftOpen { session, state } => {
-                verdict.case(false, || format!("a session of {session} was left {state}"));
+                verdict.case(record.at, false, || {
+                    format!("a session of {session} was left {state}")
+                });
             }
             _ => {}
         }
@@ -70,8 +72,10 @@ fn no_deadlock(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::new("nothing deadlocked");
     for (_, record) in said(evidence) {
         match record.said {
-            Said::Looked => verdict.case(true, String::new),
-            Said::Deadlock { count } => verdict.case(false, || format!("{count} deadlocks")),
+            Said::Looked => verdict.case(record.at, true, String::new),
+            Said::Deadlock { count } => {
+                verdict.case(record.at, false, || format!("{count} deadlocks"))
+            }
             _ => {}
         }
     }
@@ -82,7 +86,7 @@ fn deaths_end_in_restarts(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::new("every death of an actor ends in a restart");
     for (who, records) in &evidence.histories {
         let mut dead: HashMap<&str, i64> = HashMap::new();
-        let mut is_stopping = false;
+        let mut end = records.last().map_or(0, |record| record.at);
         for record in records {
             match &record.said {
                 Said::Exited {
@@ -92,20 +96,18 @@ fn deaths_end_in_restarts(evidence: &Evidence) -> Verdict {
                     dead.insert(path, record.at);
                 }
                 Said::Started { path } if dead.remove(path.as_str()).is_some() => {
-                    verdict.case(true, String::new);
+                    verdict.case(record.at, true, String::new);
                 }
                 Said::Unheard { .. } => dead.clear(),
                 Said::Stopping => {
-                    is_stopping = true;
+                    end = record.at;
                     break;
                 }
                 _ => {}
             }
         }
-        let end = records.last().map_or(0, |record| record.at);
         for (path, at) in dead {
-            let is_excused = is_stopping || end - at < LAST_MOMENTS;
-            verdict.case(is_excused, || {
+            verdict.case(at, end - at < LAST_MOMENTS, || {
                 format!("{path} of {} died and was not restarted", who.name())
             });
         }
@@ -115,8 +117,8 @@ fn deaths_end_in_restarts(evidence: &Evidence) -> Verdict {
 
 fn nodes_end_when_told(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::new("no process ended by itself");
-    for (who, (_, how)) in &evidence.gone {
-        verdict.case(!how.starts_with("failed"), || {
+    for (who, (at, how)) in &evidence.gone {
+        verdict.case(*at, !how.starts_with("failed"), || {
             format!("{}: {how}", who.name())
         });
     }

@@ -26,7 +26,7 @@ fn attempts_grow(evidence: &Evidence) -> Verdict {
     for change in changes(evidence).filter(|change| change.new_attempt.is_some()) {
         let step = i32::from(change.verb == "claim");
         let is_right = change.new_attempt == Some(change.attempt + step);
-        verdict.job(change.job, is_right, || {
+        verdict.job(change.job, change.at, is_right, || {
             let new = change.new_attempt.unwrap_or_default();
             format!("{} took attempt {} to {new}", change.verb, change.attempt)
         });
@@ -39,7 +39,7 @@ fn attempts_grow(evidence: &Evidence) -> Verdict {
         let people: HashSet<Who> = runs.iter().map(|run| run.who).collect();
         let claimed = runs.iter().filter(|run| claim_of(evidence, run).is_some());
         let is_right = people.len() == runs.len() && claimed.count() <= 1;
-        verdict.job(job, is_right, || {
+        verdict.job(job, runs[0].began, is_right, || {
             format!("attempt {attempt} was run {} times", runs.len())
         });
     }
@@ -69,7 +69,7 @@ fn answers_are_current(evidence: &Evidence) -> Verdict {
             .copied();
         let session = change.who.map_or("somebody".to_owned(), Who::name);
         let is_executing = change.old_state.as_deref() == Some("executing");
-        verdict.job(change.job, is_executing && owner == change.who, || {
+        verdict.job(change.job, change.at, is_executing && owner == change.who, || {
             let state = change.old_state.as_deref().unwrap_or_default();
             let owner = owner.map_or("nobody".to_owned(), Who::name);
             format!(
@@ -90,7 +90,7 @@ fn answers_are_current(evidence: &Evidence) -> Verdict {
             // Released: not begun, or interrupted.
             _ => !matches!(how, Some(How::Done | How::Snoozed)),
         };
-        verdict.job(change.job, is_wish, || {
+        verdict.job(change.job, change.at, is_wish, || {
             format!(
                 "attempt {} of {session} ended as {how:?}, and the job became {became}",
                 change.attempt
@@ -119,7 +119,9 @@ fn runs_have_causes(evidence: &Evidence) -> Verdict {
         for pair in changes.windows(2) {
             let is_chain =
                 pair[0].new_state == pair[1].old_state && pair[0].new_node == pair[1].node;
-            verdict.job(*job, is_chain, || "changed without a trace".to_owned());
+            verdict.job(*job, pair[1].at, is_chain, || {
+                "changed without a trace".to_owned()
+            });
         }
         for change in changes {
             let is_right = match change.verb.as_str() {
@@ -127,7 +129,7 @@ fn runs_have_causes(evidence: &Evidence) -> Verdict {
                 "unknown" => false,
                 _ => true,
             };
-            verdict.job(*job, is_right, || {
+            verdict.job(*job, change.at, is_right, || {
                 let state = change.old_state.as_deref().unwrap_or("nothing");
                 format!("{} found it {state}", change.verb)
             });
@@ -147,7 +149,7 @@ fn runs_have_causes(evidence: &Evidence) -> Verdict {
                 .any(|one| just_before(one.from) || just_before(one.to))
         };
         let is_right = claim_of(evidence, run).is_some() || was_lost();
-        verdict.job(run.job, is_right, || {
+        verdict.job(run.job, run.began, is_right, || {
             format!(
                 "{} ran attempt {}, which it never claimed",
                 run.who.name(),
@@ -162,7 +164,7 @@ fn taken_back_from_the_dead(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::new("only the jobs of dead nodes were taken back");
     for change in of_verb(evidence, "rescue") {
         let is_executing = change.old_state.as_deref() == Some("executing");
-        verdict.job(change.job, is_executing, || {
+        verdict.job(change.job, change.at, is_executing, || {
             let state = change.old_state.as_deref().unwrap_or_default();
             format!("was taken back when it was {state}")
         });
@@ -171,12 +173,17 @@ fn taken_back_from_the_dead(evidence: &Evidence) -> Verdict {
             .and_then(|node| evidence.nodes.get(&node))
             .copied();
         if let (true, Some(owner)) = (is_executing, owner) {
-            verdict.job(change.job, looked_dead(evidence, owner, change.at), || {
-                format!(
-                    "was taken back from {}, which was alive and well",
-                    owner.name()
-                )
-            });
+            verdict.job(
+                change.job,
+                change.at,
+                looked_dead(evidence, owner, change.at),
+                || {
+                    format!(
+                        "was taken back from {}, which was alive and well",
+                        owner.name()
+                    )
+                },
+            );
         }
     }
     verdict
@@ -214,7 +221,7 @@ fn deaths_are_charged(evidence: &Evidence) -> Verdict {
             let is_right = change
                 .new_deaths
                 .is_none_or(|new| new == change.deaths + charge);
-            verdict.job(change.job, is_right, || {
+            verdict.job(change.job, change.at, is_right, || {
                 let new = change.new_deaths.unwrap_or_default();
                 format!(
                     "its process died, and its deaths went from {} to {new}",

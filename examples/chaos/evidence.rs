@@ -205,6 +205,22 @@ impl Evidence {
         Ok(())
     }
 
+    /// When the first thing happened.
+    pub(crate) fn began(&self) -> i64 {
+        let first = |(_, records): &(Who, Vec<Record>)| records.first().map(|record| record.at);
+        self.histories
+            .iter()
+            .filter_map(first)
+            .min()
+            .unwrap_or_default()
+    }
+
+    /// When a job's row last changed.
+    pub(crate) fn last_seen(&self, job: i64) -> i64 {
+        let last = self.changes.get(&job).and_then(|changes| changes.last());
+        last.map_or(0, |change| change.at)
+    }
+
     /// Everything that is known of a job, in the order of time.
     pub(crate) fn timeline(&self, job: i64) -> Vec<(i64, String)> {
         let tokens: HashSet<i64> = self.tokens_of(job).collect();

@@ -42,7 +42,7 @@ impl Fleet {
         Ok(Self { nodes: nodes? })
     }
 
-    /// Starts again what has ended, and was not meant to.
+    /// Tells every node to do something.
     pub(crate) async fn order_all(&self, order: &str) {
         for node in &self.nodes {
             node.lock().await.order(order);
@@ -96,7 +96,7 @@ impl Node {
         }
     }
 
-    /// Waits for the end of the process; `is_meant` says whether it was made to end.
+    /// Waits for the end of the process.
     pub(crate) async fn ended(&mut self) -> Result<(), BoxError> {
         let Some(mut child) = self.child.take() else {
             return Ok(());
@@ -106,6 +106,8 @@ impl Node {
             match child.try_wait()? {
                 Some(status) if status.success() => break "in good order".to_owned(),
                 Some(status) if status.signal() == Some(9) => break "killed".to_owned(),
+                // Nobody listens to a signal yet while the board starts.
+                Some(status) if status.signal() == Some(15) => break "before it was up".to_owned(),
                 Some(status) => break format!("failed: {status}"),
                 None if Instant::now() > until => {
                     child.kill()?;

@@ -28,11 +28,14 @@ fn ended_once(evidence: &Evidence) -> Verdict {
         .collect();
     for job in jobs {
         let finals = evidence.finals.get(&job).map_or(0, Vec::len);
+        let at = evidence.last_seen(job);
         // Who waits in vain is another rule's.
         match evidence.left.get(&job).map(String::as_str) {
             Some("available") => {}
-            Some(state) => verdict.job(job, false, || format!("is still {state}")),
-            None => verdict.job(job, finals == 1, || format!("is in {finals} final states")),
+            Some(state) => verdict.job(job, at, false, || format!("is still {state}")),
+            None => verdict.job(job, at, finals == 1, || {
+                format!("is in {finals} final states")
+            }),
         }
     }
     verdict
@@ -46,7 +49,7 @@ fn nobody_waits(evidence: &Evidence) -> Verdict {
         .iter()
         .filter(|(_, state)| *state == "available")
     {
-        verdict.job(*job, false, || {
+        verdict.job(*job, evidence.last_seen(*job), false, || {
             "is available, and nobody came for it".to_owned()
         });
     }
@@ -61,7 +64,7 @@ fn rolled_back_never_ran(evidence: &Evidence) -> Verdict {
             continue;
         };
         let is_unknown = !ran.contains(token) && !evidence.changes.contains_key(&job);
-        verdict.job(job, is_unknown, || {
+        verdict.job(job, evidence.last_seen(job), is_unknown, || {
             "was rolled back, and is there".to_owned()
         });
     }
@@ -76,13 +79,13 @@ fn nothing_early(evidence: &Evidence) -> Verdict {
         // A waiting job may end early, by a cancellation, and must not start early.
         let is_due =
             change.new_state.is_none() || change.due_at.is_some_and(|due| change.at >= due);
-        verdict.job(change.job, is_due, || {
+        verdict.job(change.job, change.at, is_due, || {
             format!("{} came before it was due", change.verb)
         });
     }
     for run in &evidence.runs {
         let due_at = evidence.calls.get(&run.token).map_or(0, |call| call.due_at);
-        verdict.job(run.job, run.began + CLOCKS >= due_at, || {
+        verdict.job(run.job, run.began, run.began + CLOCKS >= due_at, || {
             format!(
                 "attempt {} began {} µs early",
                 run.attempt,
@@ -104,7 +107,7 @@ fn one_call_one_job(evidence: &Evidence) -> Verdict {
     }
     for jobs in jobs.into_values() {
         let job = jobs.iter().next().copied().unwrap_or_default();
-        verdict.job(job, jobs.len() <= 1, || {
+        verdict.job(job, evidence.last_seen(job), jobs.len() <= 1, || {
             format!("one call made the jobs {jobs:?}")
         });
     }
@@ -126,16 +129,22 @@ fn effects_once(evidence: &Evidence) -> Verdict {
     };
     for (job, attempts) in &effects {
         let completed = completed(job);
-        verdict.job(*job, *attempts == completed, || {
-            format!("took effect in attempts {attempts:?}, and was completed in {completed:?}")
-        });
+        verdict.job(
+            *job,
+            evidence.last_seen(*job),
+            *attempts == completed,
+            || format!("took effect in attempts {attempts:?}, and was completed in {completed:?}"),
+        );
     }
     for (job, finals) in &evidence.finals {
         let is_effect = |one: &&Final| one.kind.ends_with("::effect") && one.state == "completed";
         if finals.iter().any(|one| is_effect(&one)) {
-            verdict.job(*job, effects.contains_key(job), || {
-                "was completed without its effect".to_owned()
-            });
+            verdict.job(
+                *job,
+                evidence.last_seen(*job),
+                effects.contains_key(job),
+                || "was completed without its effect".to_owned(),
+            );
         }
     }
     verdict

@@ -65,7 +65,7 @@ impl Producer {
                 let slowly = Backoff::constant(LONG_TRANSACTION);
                 call!(slow(token, some)).queue("slow").backoff(slowly)
             }
-            54..66 => call!(snoozing(token, self.random.i32(1..4))),
+            54..66 => call!(snoozing(token, self.random.u64(50..400))),
             66..80 => {
                 let effect = call!(effect(token)).backoff(quickly).max_attempts(20);
                 effect.time_limit(2 * LONG_TRANSACTION)

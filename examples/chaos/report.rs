@@ -16,6 +16,7 @@ use crate::storm::Fault;
 const TOLD: usize = 5;
 
 pub(crate) struct Report {
+    began: i64,
     faults: BTreeMap<Fault, usize>,
     states: BTreeMap<String, usize>,
     acknowledged: usize,
@@ -50,6 +51,7 @@ impl Report {
         jobs.sort_unstable();
         jobs.dedup();
         Self {
+            began: evidence.began(),
             faults,
             states,
             acknowledged: evidence
@@ -66,6 +68,11 @@ impl Report {
                 .collect(),
             verdicts,
         }
+    }
+
+    /// How long after the beginning.
+    fn seconds(&self, at: i64) -> f64 {
+        (at - self.began) as f64 / 1e6
     }
 
     fn findings(&self) -> usize {
@@ -116,7 +123,7 @@ impl Report {
         {
             println!("\nNot so: {}", verdict.rule);
             for finding in verdict.findings.iter().take(TOLD) {
-                println!("  {}", finding.text);
+                println!("  at {:.1} s, {}", self.seconds(finding.at), finding.text);
             }
             if verdict.findings.len() > TOLD {
                 println!("  and {} more", verdict.findings.len() - TOLD);
@@ -156,7 +163,11 @@ impl Report {
                 .map(|finding| &*finding.text)
                 .collect();
             json!({
-                "rule": verdict.rule, "cases": verdict.cases, "findings": texts.len(), "texts": texts,
+                "rule": verdict.rule,
+                "cases": verdict.cases,
+                "findings": texts.len(),
+                "first_at_s": verdict.findings.first().map(|first| self.seconds(first.at)),
+                "texts": texts,
             })
         };
         let report = json!({

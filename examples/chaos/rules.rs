@@ -9,7 +9,11 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Verdict> {
         .iter()
         .chain(&crate::custody::RULES)
         .chain(&crate::conduct::RULES);
-    rules.map(|rule| rule(evidence)).collect()
+    let mut verdicts: Vec<Verdict> = rules.map(|rule| rule(evidence)).collect();
+    for verdict in &mut verdicts {
+        verdict.findings.sort_by_key(|finding| finding.at);
+    }
+    verdicts
 }
 
 /// A rule, and what it found.
@@ -23,6 +27,7 @@ pub(crate) struct Verdict {
 
 #[derive(Debug)]
 pub(crate) struct Finding {
+    pub(crate) at: i64,
     pub(crate) text: String,
     pub(crate) job: Option<i64>,
 }
@@ -37,11 +42,12 @@ impl Verdict {
     }
 
     /// Looks at a case of a job.
-    pub(crate) fn job(&mut self, job: i64, is_right: bool, what: impl FnOnce() -> String) {
+    pub(crate) fn job(&mut self, job: i64, at: i64, is_right: bool, what: impl FnOnce() -> String) {
         self.cases += 1;
         if !is_right {
             let text = format!("job {job}: {}", what());
             self.findings.push(Finding {
+                at,
                 text,
                 job: Some(job),
             });
@@ -49,10 +55,11 @@ impl Verdict {
     }
 
     /// Looks at any other case.
-    pub(crate) fn case(&mut self, is_right: bool, what: impl FnOnce() -> String) {
+    pub(crate) fn case(&mut self, at: i64, is_right: bool, what: impl FnOnce() -> String) {
         self.cases += 1;
         if !is_right {
             self.findings.push(Finding {
+                at,
                 text: what(),
                 job: None,
             });

@@ -23,6 +23,9 @@ use crate::watch::watch;
 /// How long nothing may change while there are jobs left, before they are given up.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// How long the calm lasts at most.
+const CALM: Duration = Duration::from_secs(120);
+
 /// Runs the whole and says whether all was well.
 pub(crate) async fn run(options: &Options) -> Result<bool, BoxError> {
     let folder = std::env::temp_dir().join(format!("callboard-chaos-{}", std::process::id()));
@@ -109,6 +112,7 @@ async fn calm(server: &Server, fleet: &Fleet, client: &Client) -> Result<(), Box
         long_transaction(client, &mut Till::at(server.url()), fresh_token()).await;
     }
     let session = server.session().await?;
+    let began = Instant::now();
     let (mut last, mut since) = ((0, 0), Instant::now());
     loop {
         let progress =
@@ -119,7 +123,7 @@ async fn calm(server: &Server, fleet: &Fleet, client: &Client) -> Result<(), Box
         if seen != last {
             (last, since) = (seen, Instant::now());
         }
-        if seen.0 == 0 || since.elapsed() > PATIENCE {
+        if seen.0 == 0 || since.elapsed() > PATIENCE || began.elapsed() > CALM {
             write(Said::Drained { left: seen.0 });
             return Ok(());
         }

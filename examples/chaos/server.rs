@@ -27,10 +27,9 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a fresh server in this folder, with the board's tables and the run's own.
     pub(crate) async fn start(folder: PathBuf) -> Result<Self, BoxError> {
-        let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut server = Self {
             folder,
-            port: free,
+            port: quiet_port()?,
             url: String::new(),
             running: Mutex::new(None),
         };
@@ -119,6 +118,14 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// A free port that the system gives to nobody who connects: somebody might else come to have it while
+/// the server is down.
+fn quiet_port() -> Result<u16, BoxError> {
+    let mut tries = std::iter::repeat_with(|| fastrand::u16(15_000..30_000)).take(100);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    tries.find(is_free).ok_or_else(|| "no port is free".into())
 }
 
 fn signal(pid: u32, signal: Signal) -> Result<(), BoxError> {

@@ -23,13 +23,13 @@ use crate::server::Server;
 pub(crate) enum Fault {
     /// A node's process is killed, and started again a little later.
     Kill,
-    /// It is stopped for about its lease, and goes on.
+    /// It is stopped for about its lease or longer, and goes on.
     Stop,
     /// It is asked to shut down.
     Terminate,
     /// Its connections are reset.
     Cut,
-    /// They are half open for about its lease.
+    /// They are half open for about its lease or longer.
     Freeze,
     /// They are reset, and new ones refused for a while.
     Refuse,
@@ -79,24 +79,46 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Those that take about a lease.
-const LONG: [Fault; 4] = [Fault::Stop, Fault::Hog, Fault::Freeze, Fault::Stop];
-const LONG_TOO: [Fault; 4] = [Fault::Freeze, Fault::Stop, Fault::Refuse, Fault::Stop];
-const SHORT: [Fault; 13] = [
-    Fault::Kill,
-    Fault::Walk,
-    Fault::LoseAnswers,
-    Fault::KillActors,
-    Fault::Terminate,
-    Fault::Cut,
-    Fault::Restart,
-    Fault::Walk,
-    Fault::TerminateSessions,
-    Fault::LoseAnswers,
-    Fault::Crash,
-    Fault::KillActors,
-    Fault::Walk,
-];
+/// Faults that are dealt one after the other, beside those of other hands.
+struct Hand {
+    cards: &'static [Fault],
+    /// Between two of them, in milliseconds.
+    pause: std::ops::Range<u64>,
+}
+
+/// What takes longer than a lease.
+const LONG: Hand = Hand {
+    cards: &[
+        Fault::Stop,
+        Fault::Freeze,
+        Fault::Hog,
+        Fault::Stop,
+        Fault::Freeze,
+        Fault::Refuse,
+        Fault::Stop,
+    ],
+    pause: 200..600,
+};
+const SHORT: Hand = Hand {
+    cards: &[
+        Fault::Kill,
+        Fault::Walk,
+        Fault::LoseAnswers,
+        Fault::KillActors,
+        Fault::Terminate,
+        Fault::LoseAnswers,
+        Fault::Cut,
+        Fault::Kill,
+        Fault::Walk,
+    ],
+    pause: 300..900,
+};
+/// What befalls all nodes. Now and then only: after trouble with the database a node judges nobody for a
+/// lease, and the dead must be found by somebody.
+const SERVER: Hand = Hand {
+    cards: &[Fault::TerminateSessions, Fault::Restart, Fault::Crash],
+    pause: 4_000..7_000,
+};
 
 /// The SQL of a claim, of an answer, of an enqueue, of a commit.
 const LOST: [&str; 4] = [
@@ -135,26 +157,28 @@ impl<'a> Storm<'a> {
     /// Injects faults for so long, from three hands.
     pub(crate) async fn rage(&self, length: Duration) -> Result<(), BoxError> {
         let until = Instant::now() + length;
-        let hand = |cards, number| self.hand(cards, self.seed.wrapping_add(number), until);
-        futures_util::future::try_join3(hand(&LONG, 0), hand(&LONG_TOO, 1), hand(&SHORT, 2))
-            .await?;
+        let [long, short, server] = [(LONG, 0), (SHORT, 1), (SERVER, 2)]
+            .map(|(hand, number)| self.deal(hand, self.seed.wrapping_add(number), until));
+        futures_util::future::try_join3(long, short, server).await?;
         Ok(())
     }
 
     /// Deals from a shuffled deck, again and again.
-    async fn hand(&self, cards: &[Fault], seed: u64, until: Instant) -> Result<(), BoxError> {
+    async fn deal(&self, hand: Hand, seed: u64, until: Instant) -> Result<(), BoxError> {
         let mut random = Rng::with_seed(seed);
         let mut deck = Vec::new();
-        while Instant::now() < until {
+        loop {
+            sleep(Duration::from_millis(random.u64(hand.pause.clone()))).await;
+            if Instant::now() > until {
+                return Ok(());
+            }
             if deck.is_empty() {
-                deck = cards.to_vec();
+                deck = hand.cards.to_vec();
                 random.shuffle(&mut deck);
             }
             let fault = deck.pop().expect("the deck was filled");
             self.inflict(fault, &mut random).await?;
-            sleep(Duration::from_millis(random.u64(100..400))).await;
         }
-        Ok(())
     }
 
     async fn inflict(&self, fault: Fault, random: &mut Rng) -> Result<(), BoxError> {
@@ -212,18 +236,18 @@ impl<'a> Storm<'a> {
     ) -> Result<(), BoxError> {
         let slot = Some(node.slot());
         write(Said::Fault { fault, slot });
-        // Around the moment when the others take its jobs back.
-        let about_a_lease = LEASE.mul_f64(0.8 + 0.9 * random.f64());
+        // Mostly until a little after the others have taken its jobs back.
+        let over_a_lease = LEASE.mul_f64(0.9 + random.f64());
         match fault {
             Fault::Kill => {
                 node.signal(Signal::KILL)?;
                 node.ended().await?;
-                sleep(Duration::from_millis(random.u64(0..1_200))).await;
+                sleep(Duration::from_millis(random.u64(0..800))).await;
                 node.spawn()?;
             }
             Fault::Stop => {
                 node.signal(Signal::STOP)?;
-                sleep(about_a_lease).await;
+                sleep(over_a_lease).await;
                 node.signal(Signal::CONT)?;
             }
             Fault::Terminate => {
@@ -234,14 +258,14 @@ impl<'a> Storm<'a> {
             Fault::Cut => node.proxy.cut(),
             Fault::Freeze => {
                 node.proxy.freeze();
-                sleep(about_a_lease).await;
+                sleep(over_a_lease).await;
                 node.proxy.thaw();
                 node.proxy.cut();
             }
             Fault::Refuse => {
                 node.proxy.refuse();
                 node.proxy.cut();
-                sleep(about_a_lease / 2).await;
+                sleep(over_a_lease / 2).await;
                 node.proxy.accept();
             }
             Fault::LoseAnswers => {
@@ -259,17 +283,17 @@ impl<'a> Storm<'a> {
     }
 
     async fn hog(&self, node: &Node) -> Result<(), BoxError> {
-        let length = LEASE.mul_f64(2.2);
+        let length = LEASE.mul_f64(1.8);
         let call = call!(hog(fresh_token(), u64::try_from(length.as_millis())?))
             .queue(hog_queue(node.slot()))
             .backoff(Backoff::constant(length));
         self.client.enqueue(call).await?;
-        sleep(length + Duration::from_millis(500)).await;
+        sleep(length + Duration::from_millis(300)).await;
         Ok(())
     }
 
     async fn walk(&self, random: &mut Rng) -> Result<(), BoxError> {
-        for _ in 0..random.u32(6..12) {
+        for _ in 0..random.u32(5..9) {
             let session = self.server.session().await?;
             // The server may go away meanwhile.
             let failed = session.batch_execute("call chaos.walk()").await.err();

@@ -23,7 +23,6 @@ pub(crate) use with_bugs::{plant, show};
 #[cfg(feature = "planted-bugs")]
 mod with_bugs {
     use std::process::Command;
-    use std::time::Instant;
 
     use callboard::planted::{BUGS, Bug};
 
@@ -63,19 +62,19 @@ mod with_bugs {
         );
         let mut is_all = true;
         for (name, bug) in BUGS {
-            let began = Instant::now();
-            let findings = findings_of(name, rule(bug), options).unwrap_or_else(|error| {
-                eprintln!("{error}");
-                0
-            });
-            let seconds = began.elapsed().as_secs();
-            println!("{name:<28} {seconds:>4}s  {findings:>8}  {}", rule(bug));
+            let (findings, first_at) =
+                findings_of(name, rule(bug), options).unwrap_or_else(|error| {
+                    eprintln!("{error}");
+                    (0, f64::NAN)
+                });
+            println!("{name:<28} {findings:>8} {first_at:>6.1} s  {}", rule(bug));
             is_all &= findings > 0;
         }
         Ok(is_all)
     }
 
-    fn findings_of(bug: &str, rule: &str, options: &Options) -> Result<u64, BoxError> {
+    /// How often a rule was broken in a run with a bug, and when it was for the first time.
+    fn findings_of(bug: &str, rule: &str, options: &Options) -> Result<(u64, f64), BoxError> {
         let name = format!("callboard-teeth-{}-{bug}.json", std::process::id());
         let report = std::env::temp_dir().join(name);
         let output = Command::new(std::env::current_exe()?)
@@ -92,7 +91,11 @@ mod with_bugs {
         std::fs::remove_file(&report)?;
         let report: serde_json::Value = serde_json::from_str(&text)?;
         let rules = report["rules"].as_array().ok_or("a report has rules")?;
-        let ours = rules.iter().filter(|one| one["rule"] == rule);
-        Ok(ours.filter_map(|one| one["findings"].as_u64()).sum())
+        let ours = rules
+            .iter()
+            .find(|one| one["rule"] == rule)
+            .ok_or("no such rule")?;
+        let findings = ours["findings"].as_u64().unwrap_or_default();
+        Ok((findings, ours["first_at_s"].as_f64().unwrap_or(f64::NAN)))
     }
 }

@@ -59,9 +59,9 @@ async fn look(session: &Client, deadlocks: &mut i64) -> Result<(), tokio_postgre
     if count > 0 {
         write(Said::Deadlock { count });
     }
-    // Twice the board's limit for a statement, and more than any fault.
+    // Four times the board's limit for a statement, and more than several faults in a row.
     let open = "select application_name, state from pg_stat_activity \
-                where state like 'idle in transaction%' and state_change < now() - interval '10 s'";
+                where state like 'idle in transaction%' and state_change < now() - interval '20 s'";
     note_open(session, open).await
 }
 
