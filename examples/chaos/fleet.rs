@@ -61,6 +61,11 @@ impl Node {
         self.plan.who.slot
     }
 
+    /// Its process, while there is one.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Starts the next life of this node.
     pub(crate) fn spawn(&mut self) -> Result<(), BoxError> {
         self.plan.who.life += 1;

@@ -186,3 +186,21 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<(Who, Vec<Record>)>, BoxError> {
     histories.sort_by_key(|(who, _)| *who);
     Ok(histories)
 }
+
+/// How many answers all boards together had refused, and how many jobs taken back, when they were last
+/// heard of.
+pub(crate) fn counts(histories: &[(Who, Vec<Record>)]) -> (u64, u64) {
+    let last = |(_, records): &(Who, Vec<Record>)| {
+        let counts = records.iter().rev().find_map(|record| match record.said {
+            Said::Counts { refused, rescued } => Some((refused, rescued)),
+            _ => None,
+        });
+        counts.unwrap_or_default()
+    };
+    histories
+        .iter()
+        .map(last)
+        .fold((0, 0), |(refused, rescued), (more, others)| {
+            (refused + more, rescued + others)
+        })
+}

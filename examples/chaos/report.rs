@@ -7,7 +7,7 @@ use callboard::BoxError;
 use serde_json::json;
 
 use crate::evidence::Evidence;
-use crate::history::{Said, Who};
+use crate::history::counts;
 use crate::options::Options;
 use crate::rules::{Verdict, judge};
 use crate::storm::Fault;
@@ -38,7 +38,7 @@ impl Report {
         for one in evidence.finals.values().flatten() {
             *states.entry(one.state.clone()).or_default() += 1;
         }
-        let (refused, rescued) = counts(evidence);
+        let (refused, rescued) = counts(&evidence.histories);
         let mut jobs: Vec<i64> = Vec::new();
         for verdict in &verdicts {
             let in_question = verdict
@@ -186,22 +186,4 @@ impl Report {
         });
         Ok(std::fs::write(path, serde_json::to_vec_pretty(&report)?)?)
     }
-}
-
-/// What all boards together had refused and rescued when they were last heard of.
-fn counts(evidence: &Evidence) -> (u64, u64) {
-    let last = |(_, records): &(Who, Vec<crate::history::Record>)| {
-        let counts = records.iter().rev().find_map(|record| match record.said {
-            Said::Counts { refused, rescued } => Some((refused, rescued)),
-            _ => None,
-        });
-        counts.unwrap_or_default()
-    };
-    evidence
-        .histories
-        .iter()
-        .map(last)
-        .fold((0, 0), |(refused, rescued), (more, others)| {
-            (refused + more, rescued + others)
-        })
 }

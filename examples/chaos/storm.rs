@@ -1,6 +1,7 @@
 //! The faults: which, on whom, when. All from the seed.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::deeds::hog;
 use crate::fleet::{Fleet, Node};
-use crate::history::{Said, write};
+use crate::history::{Said, counts, read, write};
 use crate::node::{LEASE, hog_queue};
 use crate::server::Server;
 
@@ -120,6 +121,11 @@ const SERVER: Hand = Hand {
     pause: 4_000..7_000,
 };
 
+/// How soon a node that is out of sight should be found dead. It depends on how busy the machine is.
+const MISSED_WITHIN: Duration = Duration::from_secs(10);
+/// How often more a node is stopped if nothing was taken back, or no stale answer refused, until then.
+const ENCORES: u32 = 8;
+
 /// The SQL of a claim, of an answer, of an enqueue, of a commit.
 const LOST: [&str; 4] = [
     "attempt = attempt + 1",
@@ -160,6 +166,21 @@ impl<'a> Storm<'a> {
         let [long, short, server] = [(LONG, 0), (SHORT, 1), (SERVER, 2)]
             .map(|(hand, number)| self.deal(hand, self.seed.wrapping_add(number), until));
         futures_util::future::try_join3(long, short, server).await?;
+        Ok(())
+    }
+
+    /// Goes on until the faults have had an effect on custody.
+    pub(crate) async fn encore(&self, folder: &Path) -> Result<(), BoxError> {
+        let mut random = Rng::with_seed(self.seed.wrapping_add(3));
+        for _ in 0..ENCORES {
+            // A line may be half written just now; then there is one more.
+            let (refused, rescued) = read(folder).map(|all| counts(&all)).unwrap_or_default();
+            if refused > 0 && rescued > 0 {
+                break;
+            }
+            self.inflict(Fault::Stop, &mut random).await?;
+            sleep(LEASE).await;
+        }
         Ok(())
     }
 
@@ -236,8 +257,6 @@ impl<'a> Storm<'a> {
     ) -> Result<(), BoxError> {
         let slot = Some(node.slot());
         write(Said::Fault { fault, slot });
-        // Mostly until a little after the others have taken its jobs back.
-        let over_a_lease = LEASE.mul_f64(0.9 + random.f64());
         match fault {
             Fault::Kill => {
                 node.signal(Signal::KILL)?;
@@ -247,7 +266,7 @@ impl<'a> Storm<'a> {
             }
             Fault::Stop => {
                 node.signal(Signal::STOP)?;
-                sleep(over_a_lease).await;
+                self.until_missed(node, random).await?;
                 node.signal(Signal::CONT)?;
             }
             Fault::Terminate => {
@@ -258,14 +277,14 @@ impl<'a> Storm<'a> {
             Fault::Cut => node.proxy.cut(),
             Fault::Freeze => {
                 node.proxy.freeze();
-                sleep(over_a_lease).await;
+                self.until_missed(node, random).await?;
                 node.proxy.thaw();
                 node.proxy.cut();
             }
             Fault::Refuse => {
                 node.proxy.refuse();
                 node.proxy.cut();
-                sleep(over_a_lease / 2).await;
+                sleep(Duration::from_millis(random.u64(500..2_500))).await;
                 node.proxy.accept();
             }
             Fault::LoseAnswers => {
@@ -279,6 +298,29 @@ impl<'a> Storm<'a> {
             _ => self.hog(node).await?,
         }
         write(Said::Over { fault, slot });
+        Ok(())
+    }
+
+    /// Waits for about a lease, or until the others have found this node dead, and a little longer: then
+    /// its answers and theirs meet.
+    async fn until_missed(&self, node: &Node, random: &mut Rng) -> Result<(), BoxError> {
+        if random.u32(0..3) == 0 {
+            sleep(LEASE.mul_f64(0.8 + 0.5 * random.f64())).await;
+            return Ok(());
+        }
+        let until = Instant::now() + MISSED_WITHIN;
+        let alive = "select from callboard.nodes where condemned_at is null and name like $1";
+        let name = format!("%:{}", node.pid().unwrap_or_default());
+        let mut session = self.server.session().await?;
+        while Instant::now() < until {
+            match session.query_opt(alive, &[&name]).await {
+                Ok(Some(_)) => sleep(Duration::from_millis(20)).await,
+                Ok(None) => break,
+                // The server may go away meanwhile.
+                Err(_) => session = self.server.session().await?,
+            }
+        }
+        sleep(Duration::from_millis(random.u64(0..1_000))).await;
         Ok(())
     }
 
