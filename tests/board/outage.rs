@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use callboard::queue::Condition;
 use callboard::store::embedded::Embedded;
 use callboard::{Board, BoxError, Context, JobId, Queue, call, functions};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::Semaphore;
 
 use crate::support::tree::restarts;
@@ -197,6 +198,53 @@ async fn no_job_is_lost_however_often_all_sessions_are_cut_off() {
     for (job, attempts) in begun {
         let grows = attempts.is_sorted_by(|earlier, later| earlier < later);
         assert!(grows, "job {job} ran as {attempts:?}");
+    }
+    until_working(&board).await;
+    assert_eq!(restarts(&board, &[]), 0);
+    board.shutdown().await.unwrap();
+}
+
+/// Ends the server as a crash of its machine does: nothing is written that was not written yet.
+async fn crash(rows: &tokio_postgres::Client, server: Embedded) {
+    let postmaster = "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::bigint";
+    let pid = number(rows, postmaster).await;
+    let pid = Pid::from_raw(pid as i32).unwrap();
+    kill_process(pid, Signal::QUIT).unwrap();
+    // It has ended already, though not as it was asked.
+    let _ended = server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_job_is_lost_when_the_server_crashes_again_and_again() {
+    const JOBS: i64 = 1_000;
+    let own = OwnServer::new("crash");
+    let mut server = own.start().await;
+    let (url, shared) = (server.url().to_owned(), Shared::new());
+    let board = gated_board(&url, &shared, 10).await;
+    let calls = (0..JOBS).map(|_| call!(through_the_gate()));
+    board.client().enqueue_many(calls).await.unwrap();
+    for _ in 0..4 {
+        let completed = board.counts().completed;
+        shared.gate.add_permits(JOBS as usize / 5);
+        eventually("it goes on", || async {
+            (board.counts().completed >= completed + 50).then_some(())
+        })
+        .await;
+        let rows = sql::connect(&url).await;
+        crash(&rows, server).await;
+        server = own.start().await;
+    }
+    // A claim that the crash took back may have been used, so more may run than there are jobs.
+    shared.gate.add_permits(2 * JOBS as usize);
+    let rows = sql::connect(&url).await;
+    eventually("every job ends", || async {
+        let unfinished = "select count(*) from callboard.jobs";
+        (number(&rows, unfinished).await == 0).then_some(())
+    })
+    .await;
+    each_completed_once(&board, &rows, JOBS).await;
+    for (job, attempts) in shared.begun() {
+        assert!(attempts.is_sorted(), "job {job} ran as {attempts:?}");
     }
     until_working(&board).await;
     assert_eq!(restarts(&board, &[]), 0);
