@@ -117,7 +117,7 @@ pub(crate) async fn killed_ledger(server: &str, effort: Effort) -> Result<Figure
         stage.quiet().await?;
     }
     stage.board.shutdown().await?;
-    let name = "the ledger is killed → an answer confirmed";
+    let name = "the ledger is killed → answer confirmed";
     let setting = "the job ends right after the kill";
     Ok(Figure::new(
         name,
