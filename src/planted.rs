@@ -12,7 +12,7 @@ pub enum Bug {
     SettleById = 1,
     /// An answer is accepted for whatever attempt is executing.
     SettleByState,
-    /// A rescue changes what it found a second ago, without looking again.
+    /// A rescue changes what it found a while ago, without looking again.
     RescueWithoutRecheck,
     /// A snoozed attempt is not counted, so its number is given again.
     SnoozeLowersAttempt,
@@ -115,7 +115,7 @@ mod chosen {
             Bug::RescueWithoutRecheck,
             "rescue",
             "from verdict v\n",
-            "from verdict v, pg_sleep(1) as a_second\n",
+            "from verdict v, pg_sleep(2) as a_while\n",
         ),
     ];
 

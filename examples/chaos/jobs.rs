@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::evidence::{Change, Evidence, Final};
-use crate::rules::{Verdict, changes};
-
-/// Two clocks are compared where handlers begin: the database's and theirs.
-const CLOCKS: i64 = 2_000;
+use crate::rules::{CLOCKS, Verdict, changes};
 
 pub(crate) const RULES: [fn(&Evidence) -> Verdict; 6] = [
     ended_once,

@@ -109,7 +109,7 @@ async fn until_up(server: &Server, nodes: u32) -> Result<(), BoxError> {
 async fn calm(server: &Server, fleet: &Fleet, client: &Client) -> Result<(), BoxError> {
     write(Said::Calm);
     fleet.order_all("rest").await;
-    for _ in 0..2 {
+    for _ in 0..3 {
         long_transaction(client, &mut Till::at(server.url()), fresh_token()).await;
     }
     let session = server.session().await?;
