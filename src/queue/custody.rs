@@ -81,11 +81,11 @@ impl Custody {
             .collect()
     }
 
-    /// The jobs of one queue in custody.
-    pub(crate) fn held_in(&self, queue: &str) -> Vec<i64> {
+    /// The attempts of one queue in custody.
+    pub(crate) fn held_in(&self, queue: &str) -> Vec<(JobId, Attempt)> {
         let held = self.lock();
         let of_queue = held.iter().filter(|(_, entry)| &*entry.queue == queue);
-        of_queue.map(|(id, _)| id.as_i64()).collect()
+        of_queue.map(|(id, entry)| (*id, entry.attempt)).collect()
     }
 
     /// How many attempts are in custody.

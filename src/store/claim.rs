@@ -113,8 +113,10 @@ impl Store {
         &self,
         node: NodeId,
         queue: &str,
-        held: &[i64],
+        held: &[(JobId, Attempt)],
     ) -> Result<Vec<ClaimedJob>, Error> {
+        let ids: Vec<i64> = held.iter().map(|(id, _)| id.as_i64()).collect();
+        let attempts: Vec<i32> = held.iter().map(|(_, attempt)| attempt.as_i32()).collect();
         let mut session = self.upkeep().await?;
         let rows = session
             .fetch::<RowSql, Row>(
@@ -123,7 +125,8 @@ impl Store {
                 &[
                     &typed::<BigInt, _>(&node.as_i64()),
                     &typed::<Text, _>(queue),
-                    &typed::<Array<BigInt>, _>(held),
+                    &typed::<Array<BigInt>, _>(&ids),
+                    &typed::<Array<Integer>, _>(&attempts),
                 ],
             )
             .await?;

@@ -1,7 +1,9 @@
 -- The jobs of a queue that this node holds by its row but not in its hands: a claim whose answer was
--- lost. ($3: the ids in its hands.) They are handed out like freshly claimed ones.
+-- lost. ($3, $4: the attempts in its hands. An earlier attempt of the same job may still be among them,
+-- if the answer to its settlement is on its way.) They are handed out like freshly claimed ones.
 select id, attempt, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
        enqueued_at, args_version, args_fingerprint, args
   from callboard.jobs
- where state = 'executing' and node = $1 and queue = $2 and id <> all($3)
+ where state = 'executing' and node = $1 and queue = $2
+   and (id, attempt) not in (select * from unnest($3::bigint[], $4::integer[]))
  order by priority, id
