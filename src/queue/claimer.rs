@@ -20,6 +20,7 @@ use crate::store::{ClaimBound, ClaimRequest, ClaimedJob};
 pub(super) struct Claimed {
     pub(super) leases: Result<Vec<Lease>, Error>,
     pub(super) last: Option<ClaimBound>,
+    /// Whether there may be more.
     pub(super) is_full: bool,
     pub(super) took: Duration,
 }
@@ -48,8 +49,8 @@ impl Claimer {
         alone: Option<OwnedSemaphorePermit>,
     ) -> Claimed {
         let began = Instant::now();
-        let jobs = match self.jobs(&request).await {
-            Ok(jobs) => jobs,
+        let Found { jobs, is_reclaimed } = match self.jobs(&request).await {
+            Ok(found) => found,
             Err(error) => {
                 let is_in_doubt = !planted(Bug::ErrorMeansNotCommitted);
                 self.is_in_doubt.store(is_in_doubt, Ordering::Release);
@@ -61,10 +62,11 @@ impl Claimer {
                 };
             }
         };
-        let is_full = jobs.len() >= request.limit as usize;
+        // What was found again says nothing about what is available.
+        let is_full = is_reclaimed || jobs.len() >= request.limit as usize;
         let bound = jobs
             .iter()
-            .filter(|job| job.deaths == 0)
+            .filter(|job| job.deaths == 0 && !is_reclaimed)
             .map(ClaimedJob::bound)
             .max();
         let leases = Lease::take(jobs, &self.queue, &self.office, alone);
@@ -76,18 +78,28 @@ impl Claimer {
         }
     }
 
-    async fn jobs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, Error> {
+    async fn jobs(&self, request: &ClaimRequest) -> Result<Found, Error> {
         let store = &self.office.store;
-        if !self.is_in_doubt.load(Ordering::Acquire) {
-            return store.claim(request).await;
+        if self.is_in_doubt.load(Ordering::Acquire) {
+            let held = self.office.custody.held_in(&self.queue);
+            let jobs = store.reclaim(request.node, &request.queue, &held).await?;
+            self.is_in_doubt.store(false, Ordering::Release);
+            if !jobs.is_empty() {
+                return Ok(Found {
+                    jobs,
+                    is_reclaimed: true,
+                });
+            }
         }
-        let held = self.office.custody.held_in(&self.queue);
-        let found = store.reclaim(request.node, &request.queue, &held).await?;
-        self.is_in_doubt.store(false, Ordering::Release);
-        if found.is_empty() {
-            store.claim(request).await
-        } else {
-            Ok(found)
-        }
+        Ok(Found {
+            jobs: store.claim(request).await?,
+            is_reclaimed: false,
+        })
     }
+}
+
+struct Found {
+    jobs: Vec<ClaimedJob>,
+    /// They were this node's already, by a claim whose answer was lost.
+    is_reclaimed: bool,
 }

@@ -22,6 +22,7 @@ mod kinds;
 mod ledger;
 mod limits;
 mod lost_answers;
+mod lost_claims;
 mod network;
 mod options;
 mod outage;
