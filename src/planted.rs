@@ -114,8 +114,9 @@ mod chosen {
         (
             Bug::RescueWithoutRecheck,
             "rescue",
-            "from verdict v\n",
-            "from verdict v, pg_sleep(2) as a_while\n",
+            "v.id, v.deaths,",
+            // A while for each row, between the look and the change.
+            "v.id, v.deaths + length(pg_sleep(0.15)::text) as deaths,",
         ),
     ];
 
