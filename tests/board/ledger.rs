@@ -5,13 +5,23 @@ use std::time::Duration;
 use callboard::queue::Condition;
 use callboard::{Board, JobState, Queue, call, functions};
 
-use crate::support::acts::{note, open_gate, stage, until_ran};
+use crate::support::acts::{hold, note, open_gate, stage, until_ran};
 use crate::support::child::Plan;
 use crate::support::tree::kill;
 use crate::support::{board_at, eventually, server, sql, sql::number, until_state};
 
 async fn fine() {}
 async fn cursed() {}
+
+/// Waits until so many statements wait for a lock.
+async fn until_waiting(observer: &tokio_postgres::Client, statements: i64) {
+    let waiting = "select count(*) from pg_stat_activity \
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("statements wait", || async {
+        (number(observer, waiting).await == statements).then_some(())
+    })
+    .await;
+}
 
 async fn until_completed(board: &Board, jobs: u64) {
     eventually(&format!("{jobs} jobs count as completed"), || async {
@@ -67,21 +77,19 @@ async fn what_a_killed_ledger_had_sent_counts_as_what_it_did() {
         ..Plan::new(&url)
     };
     let board = plan.start().await;
-    let calls = (0..5).map(|_| call!(crate::support::acts::hold()));
+    let calls = (0..5).map(|_| call!(hold()));
     board.client().enqueue_many(calls).await.unwrap();
     until_ran(&rows, 5).await;
     let observer = sql::connect(&url).await;
     let stopper = rows.transaction().await.unwrap();
-    let lock = "lock table callboard.history in share mode";
+    // Who comes first to wait for this row goes on first.
+    let lock =
+        "select from callboard.jobs where id = (select min(id) from callboard.jobs) for update";
     stopper.batch_execute(lock).await.unwrap();
     open_gate(&observer, 1).await;
-    eventually("the ledger waits", || async {
-        let waiting = "select count(*) from pg_locks l join pg_class c on c.oid = l.relation \
-                       where c.relname like 'history%' and not l.granted";
-        (number(&observer, waiting).await > 0).then_some(())
-    })
-    .await;
+    until_waiting(&observer, 1).await;
     kill(&board, &["ledger"]).await;
+    until_waiting(&observer, 2).await;
     stopper.commit().await.unwrap();
     // Both statements end: that of the killed ledger, and its successor's.
     until_completed(&board, 5).await;
@@ -99,11 +107,7 @@ async fn what_a_killed_ledger_had_sent_counts_as_what_it_did() {
 async fn what_was_taken_back_counts_as_refused_however_often_its_answer_is_sent() {
     let (url, mut rows) = stage().await;
     let board = Plan::new(&url).start().await;
-    let id = board
-        .client()
-        .enqueue(call!(crate::support::acts::hold()))
-        .await
-        .unwrap();
+    let id = board.client().enqueue(call!(hold())).await.unwrap();
     until_ran(&rows, 1).await;
     let observer = sql::connect(&url).await;
     let stopper = rows.transaction().await.unwrap();
@@ -114,13 +118,9 @@ async fn what_was_taken_back_counts_as_refused_however_often_its_answer_is_sent(
     );
     stopper.batch_execute(&lock).await.unwrap();
     open_gate(&observer, 1).await;
-    eventually("the ledger waits", || async {
-        let waiting = "select count(*) from pg_stat_activity \
-                       where datname = current_database() and wait_event_type = 'Lock'";
-        (number(&observer, waiting).await > 0).then_some(())
-    })
-    .await;
+    until_waiting(&observer, 1).await;
     kill(&board, &["ledger"]).await;
+    until_waiting(&observer, 2).await;
     stopper.commit().await.unwrap();
     eventually("its answer is refused", || async {
         (board.counts().refused == 1).then_some(())
