@@ -116,7 +116,7 @@ mod chosen {
             "rescue",
             "v.id, v.deaths,",
             // A while for each row, between the look and the change.
-            "v.id, v.deaths + length(pg_sleep(0.15)::text) as deaths,",
+            "v.id, v.deaths + length(pg_sleep(0.3)::text) as deaths,",
         ),
     ];
 
