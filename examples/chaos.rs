@@ -30,6 +30,8 @@ mod custody;
 mod deeds;
 #[path = "chaos/evidence.rs"]
 mod evidence;
+#[path = "chaos/fault.rs"]
+mod fault;
 #[path = "chaos/fleet.rs"]
 mod fleet;
 #[path = "chaos/history.rs"]

@@ -56,7 +56,7 @@
 //! # What is promised
 //!
 //! - **At least once.** An acknowledged enqueue runs, whatever crashes. A job whose process or
-//!   database dies between its effect and its answer runs again, with a higher
+//!   database dies between its effect and its answer runs again, in the next
 //!   [attempt](Context::attempt). Effects in the same database can be exactly once, with
 //!   [`Context::complete_in`].
 //! - **Fenced.** The answer of a stale attempt changes nothing, and is counted.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::evidence::{Change, Evidence, Run};
+use crate::fault::Fault;
 use crate::history::{How, Who};
 use crate::node::LEASE;
 use crate::rules::{CLOCKS, Verdict, changes, of_verb};
-use crate::storm::Fault;
 
 /// How long after a fault a node may be found dead for it.
 const AFTERMATH: i64 = (LEASE.as_micros() as i64) + 1_000_000;

@@ -6,8 +6,8 @@ use std::path::Path;
 use callboard::BoxError;
 use tokio_postgres::{Client, Row};
 
+use crate::fault::Fault;
 use crate::history::{How, Record, Said, Tx, Who, read};
-use crate::storm::Fault;
 
 /// A change of a job's row, as the trigger saw it.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use callboard::BoxError;
 use serde::{Deserialize, Serialize};
 
-use crate::storm::Fault;
+use crate::fault::Fault;
 
 /// A process of the run: its place among the nodes and its life there. `0.0` is the coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use callboard::BoxError;
 use serde_json::json;
 
 use crate::evidence::Evidence;
+use crate::fault::Fault;
 use crate::history::counts;
 use crate::options::Options;
 use crate::rules::{Verdict, judge};
-use crate::storm::Fault;
 
 /// How many findings of a rule are told, and how many jobs with all that happened to them.
 const TOLD: usize = 5;

@@ -1,6 +1,5 @@
-//! The faults: which, on whom, when. All from the seed.
+//! The faults dealt: which, on whom, when. All from the seed.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,76 +8,16 @@ use callboard::job::Backoff;
 use callboard::{BoxError, Client, call};
 use fastrand::Rng;
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{MutexGuard, RwLock};
 use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 
 use crate::deeds::hog;
+use crate::fault::Fault;
 use crate::fleet::{Fleet, Node};
 use crate::history::{Said, counts, read, write};
 use crate::node::{LEASE, hog_queue};
 use crate::server::Server;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Fault {
-    /// A node's process is killed, and started again a little later.
-    Kill,
-    /// It is stopped for about its lease or longer, and goes on.
-    Stop,
-    /// It is asked to shut down.
-    Terminate,
-    /// Its connections are reset.
-    Cut,
-    /// They are half open for about its lease or longer.
-    Freeze,
-    /// They are reset, and new ones refused for a while.
-    Refuse,
-    /// Statements run, and their answers are lost.
-    LoseAnswers,
-    /// Actors of its board are killed.
-    KillActors,
-    /// A job blocks every thread of its runtime for longer than its lease.
-    Hog,
-    /// Every session of the server is terminated.
-    TerminateSessions,
-    /// The server is restarted at once, as after a crash.
-    Restart,
-    /// A session of the server is killed, whereupon it recovers.
-    Crash,
-    /// Somebody locks every running job, one after the other, in the order of their ids.
-    Walk,
-}
-
-impl Fault {
-    /// Whether a node may look dead for it.
-    pub(crate) fn may_look_like_death(self) -> bool {
-        !matches!(
-            self,
-            Self::LoseAnswers | Self::KillActors | Self::Hog | Self::Walk
-        )
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Kill => "SIGKILL of a node",
-            Self::Stop => "SIGSTOP, SIGCONT",
-            Self::Terminate => "SIGTERM of a node",
-            Self::Cut => "connections reset",
-            Self::Freeze => "connections half open",
-            Self::Refuse => "connections refused",
-            Self::LoseAnswers => "answers lost",
-            Self::KillActors => "actors killed",
-            Self::Hog => "runtime blocked by a job",
-            Self::TerminateSessions => "all sessions terminated",
-            Self::Restart => "server restarted at once",
-            Self::Crash => "server crashed",
-            Self::Walk => "rows locked in id order",
-        })
-    }
-}
 
 /// Faults that are dealt one after the other, beside those of other hands.
 struct Hand {

@@ -57,8 +57,8 @@ mod with_bugs {
     /// Runs once for each bug. Whether every one was found by its rule.
     pub(crate) fn show(options: &Options) -> Result<bool, BoxError> {
         println!(
-            "{:<28} {:>5}  {:>8}  rule",
-            "planted bug", "took", "findings"
+            "{:<28} {:>8} {:>8}  rule",
+            "planted bug", "findings", "first at"
         );
         let mut is_all = true;
         for (name, bug) in BUGS {

@@ -121,11 +121,16 @@ impl LedgerState {
             return Ok(());
         }
         let was_sent = self.unwritten.sending();
-        let batch = self.unwritten.batch(0);
+        let batch = self.unwritten.current();
         let mut written = write_batch(&self.office, batch).await?;
         self.unwritten.set_aside(&written.refused);
         if was_sent || written.is_singly {
-            recall(&self.office, self.unwritten.batch(0), &mut written.accepted).await?;
+            recall(
+                &self.office,
+                self.unwritten.current(),
+                &mut written.accepted,
+            )
+            .await?;
         }
         let confirmed = self.office.outbox.confirm(&mut self.unwritten);
         self.patience.succeeded();

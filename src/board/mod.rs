@@ -4,6 +4,7 @@ mod builder;
 mod gate;
 mod health;
 mod heartbeat;
+mod launch;
 mod ledger;
 mod liveness;
 mod notifier;

@@ -116,14 +116,15 @@ impl Context {
         (self.state, in_transaction)
     }
 
-    /// The job's id.
+    /// The job's id. It stays the same over all attempts, so it is the idempotency key for effects
+    /// outside the database.
     #[must_use]
     pub fn job_id(&self) -> JobId {
         self.parts.id
     }
 
-    /// Which execution of the job this is, from 1. Together with the id it makes an idempotency key
-    /// for effects outside the database.
+    /// Which execution of the job this is, from 1. A number is used again in one case: when the
+    /// database server crashes just after a claim, which commits asynchronously, it may forget the claim.
     #[must_use]
     pub fn attempt(&self) -> Attempt {
         self.parts.attempt

@@ -62,6 +62,11 @@ impl Unwritten {
         &self.batch
     }
 
+    /// The batch as it is, with nothing added.
+    pub(crate) fn current(&self) -> &[Answer] {
+        &self.batch
+    }
+
     /// The batch is about to be sent. Tells whether it was sent before, or a part of it: then what the
     /// fence refuses now may have been accepted then.
     pub(crate) fn sending(&mut self) -> bool {

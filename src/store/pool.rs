@@ -50,12 +50,12 @@ impl Lane {
 pub(super) async fn connect(database: &Database, lane: Lane) -> Result<AsyncPgConnection, Error> {
     let mut connection = database.connect().await?;
     let settings = session_settings(database, lane);
+    let verb = format!("set up a session at {}", database.place());
     let setting = async {
-        let failed = || Error::connect(format!("cannot set up a session at {}", database.place()));
         let done = connection.batch_execute(&settings).await;
-        done.map_err(|cause| failed().because(cause))
+        done.map_err(|cause| Error::connect(format!("cannot {verb}")).because(cause))
     };
-    within(database.connect_limit(), "set up a session", setting).await?;
+    within(database.connect_limit(), &verb, setting).await?;
     Ok(connection)
 }
 

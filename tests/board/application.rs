@@ -41,6 +41,17 @@ impl Counter {
 
 async fn nothing() {}
 
+async fn board_with_a_counter(starts: &Arc<AtomicU32>) -> TestBoard {
+    let counter = ChildSpec::actor("counter", Counter, Arc::clone(starts));
+    TestBoard::start(|board| {
+        board
+            .child(counter)
+            .queue(Queue::new("default"))
+            .functions(functions![nothing])
+    })
+    .await
+}
+
 async fn runs_a_job(client: &Client, board: &TestBoard) {
     let job = client.enqueue(call!(nothing())).await.unwrap();
     assert_eq!(board.settled(job).await.state, JobState::Completed);
@@ -49,14 +60,7 @@ async fn runs_a_job(client: &Client, board: &TestBoard) {
 #[tokio::test]
 async fn an_actor_of_the_application_lives_in_the_board_s_tree() {
     let starts = Arc::new(AtomicU32::new(0));
-    let counter = ChildSpec::actor("counter", Counter, Arc::clone(&starts));
-    let board = TestBoard::start(|board| {
-        board
-            .child(counter)
-            .queue(Queue::new("default"))
-            .functions(functions![nothing])
-    })
-    .await;
+    let board = board_with_a_counter(&starts).await;
     let path = ["application", "counter"];
     let tree = board.supervisor().snapshot();
     let cell = tree.find(&path).unwrap().info.actor.clone().unwrap();
@@ -76,14 +80,7 @@ async fn an_actor_of_the_application_lives_in_the_board_s_tree() {
 #[tokio::test]
 async fn an_application_that_melts_down_takes_no_queue_along() {
     let starts = Arc::new(AtomicU32::new(0));
-    let counter = ChildSpec::actor("counter", Counter, Arc::clone(&starts));
-    let board = TestBoard::start(|board| {
-        board
-            .child(counter)
-            .queue(Queue::new("default"))
-            .functions(functions![nothing])
-    })
-    .await;
+    let board = board_with_a_counter(&starts).await;
     let (counter, application) = (
         Role::at(["application", "counter"]),
         Role::at(["application"]),

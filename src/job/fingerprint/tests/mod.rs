@@ -1,7 +1,7 @@
 //! What changes a fingerprint, what does not, and that every trace ends.
 //!
 //! This file holds what the others share, and the types everybody uses.
-#![allow(dead_code)] // Most types below are only ever described.
+#![allow(dead_code, reason = "most types below are only ever described")]
 
 mod changes;
 mod hostile;
@@ -50,7 +50,7 @@ use assert_all_differ;
 macro_rules! shapes {
     ($($module:ident { $($item:item)* })*) => {$(
         mod $module {
-            #[allow(unused_imports)]
+            #[allow(unused_imports, reason = "some shapes are made of primitives alone")]
             use super::*;
             $(#[derive(Deserialize)] $item)*
         }

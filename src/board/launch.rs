@@ -1,0 +1,178 @@
+//! From a builder to a running board: the office, the database made ready, the tree.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use ractor::ActorCell;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::builder::{Builder, Migrates};
+use super::gate::GateArgs;
+use super::liveness::LivenessArgs;
+use super::pruner::{DAYS_AHEAD, PrunerArgs};
+use super::rescuer::RescuerArgs;
+use super::tree::Blueprint;
+use super::{Board, Inner, STOP_WITHIN};
+use crate::Error;
+use crate::client::{Client, ClientParts, Wakeups};
+use crate::handler::{Registry, install_hook};
+use crate::job::NodeId;
+use crate::queue::{Counters, Custody, Facts, Office, Outbox, Patience, Queue, Vitals};
+use crate::random::random_bits;
+use crate::store::{Lanes, NodeCard, Store};
+
+impl Builder {
+    pub(super) async fn launch(self, parent: Option<ActorCell>) -> Result<Board, Error> {
+        self.check()?;
+        install_hook();
+        if cfg!(panic = "abort") {
+            tracing::warn!(
+                "this program is built with panic = \"abort\": a panicking job ends the whole process; \
+                 its jobs are taken back at the next start, and a job that does so again is quarantined"
+            );
+        }
+        let registry = Registry::new(self.handlers.iter().cloned())?;
+        let office = self.office(registry)?;
+        let card = self.card(&office);
+        self.prepare(&office, &card).await?;
+        let hurry = CancellationToken::new();
+        let blueprint = self.blueprint(&office, card, hurry.clone());
+        let stop_within = blueprint.gate.closes_within() + STOP_WITHIN;
+        let spec = blueprint.into_spec();
+        let started = match parent {
+            Some(parent) => spec.spawn_linked(parent).await,
+            None => spec.spawn().await,
+        };
+        let root =
+            started.map_err(|cause| Error::start("cannot start the board").because(cause))?;
+        tracing::info!(node = %office.node, name = office.node_name, queues = self.queues.len(), "the board is up");
+        Ok(Board(Arc::new(Inner {
+            root,
+            office,
+            hurry,
+            stop_within,
+            _database: self.database,
+        })))
+    }
+
+    fn office(&self, registry: Registry) -> Result<Arc<Office>, Error> {
+        let lanes = Lanes {
+            claim: self.queues.len(),
+            settle: 3,
+        };
+        let store = Store::new(self.database.clone(), lanes)?;
+        let wakeups = Wakeups::default();
+        let client = Client::from_parts(ClientParts {
+            store: store.clone(),
+            kinds: registry.kinds(),
+            payload_limit: self.payload_limit,
+            wakeups: wakeups.clone(),
+        });
+        Ok(Arc::new(Office {
+            node: NodeId::from_random(random_bits()),
+            node_name: node_name(),
+            store,
+            client,
+            registry,
+            wakeups,
+            outbox: Outbox::new(),
+            custody: Custody::default(),
+            vitals: Vitals::default(),
+            counters: Counters::default(),
+            facts: Facts::default(),
+            suspects: Arc::new(Semaphore::new(1)),
+            lease: self.lease,
+            is_closing: AtomicBool::new(false),
+        }))
+    }
+
+    fn card(&self, office: &Office) -> NodeCard {
+        NodeCard {
+            id: office.node,
+            name: office.node_name.clone(),
+            lease: self.lease,
+            queues: self
+                .queues
+                .iter()
+                .map(|(queue, _)| queue.name.to_string())
+                .collect(),
+            kinds: office.registry.names().to_vec(),
+        }
+    }
+
+    /// Makes the database ready for this node, again and again while it cannot be reached and
+    /// patience lasts.
+    async fn prepare(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+        let until = Instant::now() + self.retry_start_for;
+        let mut patience = Patience::default();
+        loop {
+            let error = match self.prepare_once(office, card).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if !error.is_unreachable() || Instant::now() >= until {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the database cannot be reached yet; trying again");
+            tokio::time::sleep(patience.after_failure(fastrand::f64())).await;
+        }
+    }
+
+    async fn prepare_once(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+        match self.migrates {
+            Migrates::AtStart => self.database.migrate().await?,
+            Migrates::Never => self.database.check_schema().await?,
+        }
+        office.store.prepare_history(DAYS_AHEAD).await?;
+        office.store.register(card).await
+    }
+
+    fn blueprint(
+        &self,
+        office: &Arc<Office>,
+        card: NodeCard,
+        hurry: CancellationToken,
+    ) -> Blueprint {
+        let queues: Vec<Queue> = self.queues.iter().map(|(queue, _)| queue.clone()).collect();
+        let cancel_grace = queues
+            .iter()
+            .map(|queue| queue.cancel_grace)
+            .max()
+            .unwrap_or_default();
+        let shared = || Arc::clone(office);
+        Blueprint {
+            queues,
+            children: self.children.clone(),
+            liveness: LivenessArgs {
+                office: shared(),
+                card,
+            },
+            rescuer: RescuerArgs {
+                office: shared(),
+                sweep_every: self.sweep_every,
+                max_deaths: self.max_deaths,
+            },
+            pruner: PrunerArgs {
+                office: shared(),
+                keep: self.history,
+            },
+            gate: GateArgs {
+                office: shared(),
+                grace: self.shutdown_grace,
+                cancel_grace,
+                hurry,
+            },
+            office: shared(),
+        }
+    }
+}
+
+/// Host and process id, for people.
+fn node_name() -> String {
+    let of_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = of_kernel.or_else(|| std::env::var("HOSTNAME").ok());
+    let host = host.as_deref().map_or("localhost", str::trim);
+    format!("{host}:{}", std::process::id())
+}
