@@ -22,19 +22,16 @@ async fn connect() -> Result<Connection, BoxError> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Deliver {
-    Quickly {
-        parcel: u32,
-    },
+enum Way {
+    Quickly,
     /// The first time the lift falls down.
-    ByLift {
-        parcel: u32,
-    },
+    ByLift,
     /// The first time it takes until somebody loses patience.
-    Slowly {
-        parcel: u32,
-    },
+    Slowly,
 }
+
+#[derive(Serialize, Deserialize)]
+struct Deliver(u32, Way);
 
 impl Job for Deliver {
     const KIND: &'static str = "parcels.deliver";
@@ -47,11 +44,11 @@ impl Job for Deliver {
     async fn perform(self, cx: &mut Context) -> Result<Outcome, BoxError> {
         let (worker, attempt) = (cx.worker().to_owned(), cx.attempt());
         let connection = cx.state::<Connection>()?.0;
-        let (Self::Quickly { parcel } | Self::ByLift { parcel } | Self::Slowly { parcel }) = self;
+        let Self(parcel, way) = self;
         println!("  {worker} over connection {connection}: parcel {parcel}, attempt {attempt}");
-        match self {
-            Self::ByLift { .. } if attempt.is_first() => panic!("the lift fell down"),
-            Self::Slowly { .. } if attempt.is_first() => std::future::pending().await,
+        match way {
+            Way::ByLift if attempt.is_first() => panic!("the lift fell down"),
+            Way::Slowly if attempt.is_first() => std::future::pending().await,
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
         Ok(Outcome::Done)
@@ -69,8 +66,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     println!("twenty parcels; the third goes by lift, and the lift falls down:");
     let parcel = |parcel| match parcel {
-        3 => Deliver::ByLift { parcel },
-        parcel => Deliver::Quickly { parcel },
+        3 => Deliver(parcel, Way::ByLift),
+        _ => Deliver(parcel, Way::Quickly),
     };
     let jobs = board.client().enqueue_many((1..=20).map(parcel)).await?;
     for job in jobs {
@@ -78,10 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("\none parcel is slow, and its worker is killed:");
-    let slow = board
-        .client()
-        .enqueue(Deliver::Slowly { parcel: 21 })
-        .await?;
+    let slow = board.client().enqueue(Deliver(21, Way::Slowly)).await?;
     board.running(slow).await;
     board.kill(Role::worker_of("parcels")).await;
     board.settled(slow).await;
@@ -89,7 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("\nthe fetcher panics, the ledger is killed, and three more parcels come:");
     board.crash(Role::fetcher_of("parcels")).await;
     board.kill(Role::ledger()).await;
-    let more = (22..=24).map(|parcel| Deliver::Quickly { parcel });
+    let more = (22..=24).map(|parcel| Deliver(parcel, Way::Quickly));
     for job in board.client().enqueue_many(more).await? {
         board.settled(job).await;
     }
