@@ -4,6 +4,8 @@
 
 #![allow(unreachable_pub, reason = "everything in a test binary is its own")]
 
+#[path = "support/alone.rs"]
+mod alone;
 #[path = "supervision/fixture.rs"]
 mod fixture;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use callboard::{BoxError, Queue, call, functions};
 
+use crate::alone::{resident, run_alone, tasks};
 use crate::support::tree::restarts;
 use crate::support::{board_at, eventually, server, sql, sql::number};
 
@@ -15,18 +16,6 @@ const ROOM: usize = 48 << 20;
 
 async fn rash() -> Result<(), BoxError> {
     panic!("{WORDS}")
-}
-
-/// The memory that this process has in use, in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
-fn tasks() -> usize {
-    let runtime = tokio::runtime::Handle::current();
-    runtime.metrics().num_alive_tasks()
 }
 
 async fn panic_often(panics: u64) {
@@ -87,8 +76,14 @@ async fn panic_often(panics: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_panics_cost_as_many_workers_and_leave_nothing_behind() {
+#[ignore = "in a process of its own, started by the test below"]
+async fn a_thousand() {
     panic_often(1_000).await;
+}
+
+#[test]
+fn a_thousand_panics_cost_as_many_workers_and_leave_nothing_behind() {
+    run_alone("crashes::a_thousand");
 }
 
 #[tokio::test(flavor = "multi_thread")]

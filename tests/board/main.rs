@@ -7,6 +7,8 @@
 
 mod support;
 
+#[path = "../support/alone.rs"]
+mod alone;
 mod application;
 mod cancel;
 mod completion;

@@ -6,6 +6,8 @@ use callboard::supervision::*;
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::alone::{resident, run_alone, tasks};
+
 /// What a mayfly says when it crashes.
 const WORDS: &str = "as it was told to";
 const CHILDREN: usize = 8;
@@ -40,18 +42,6 @@ impl Mayfly {
     ) -> Result<(), ActorProcessingErr> {
         panic!("{WORDS}")
     }
-}
-
-/// The memory that this process has in use, in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
-fn tasks() -> usize {
-    let runtime = tokio::runtime::Handle::current();
-    runtime.metrics().num_alive_tasks()
 }
 
 fn restarts(root: &SupervisorRef) -> usize {
@@ -143,8 +133,14 @@ async fn crash_often(crashes: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_thousand_crashes_are_noticed_and_leave_nothing_behind() {
+#[ignore = "in a process of its own, started by the test below"]
+async fn twenty_thousand() {
     crash_often(20_000).await;
+}
+
+#[test]
+fn twenty_thousand_crashes_are_noticed_and_leave_nothing_behind() {
+    run_alone("crashes::twenty_thousand");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
