@@ -136,6 +136,11 @@ impl LedgerState {
         self.patience.succeeded();
         self.say_how_it_goes(written.why_refused.as_ref());
         self.tell(&confirmed, &written.accepted);
+        let is_next_suspect_free = confirmed.iter().any(|answer| answer.alone.is_some());
+        drop(confirmed);
+        if is_next_suspect_free {
+            self.office.wakeups.wake_queues();
+        }
         if self.office.outbox.count() > 0 {
             self.office.outbox.wake();
         }

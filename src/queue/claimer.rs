@@ -4,8 +4,7 @@
 //! are in nobody's hands here. It leaves a doubt, which outlives the fetcher, and the next claim first
 //! looks for them by their rows.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -30,7 +29,14 @@ pub(super) struct Claimed {
 pub(super) struct Claimer {
     office: Arc<Office>,
     queue: Arc<str>,
-    is_in_doubt: Arc<AtomicBool>,
+    doubt: Arc<Mutex<Option<Doubt>>>,
+}
+
+/// A claim failed, and may have been made.
+#[derive(Debug)]
+struct Doubt {
+    /// What a suspect needs that it may have claimed.
+    alone: Option<OwnedSemaphorePermit>,
 }
 
 impl Claimer {
@@ -38,7 +44,7 @@ impl Claimer {
         Self {
             office: Arc::clone(office),
             queue: Arc::clone(queue),
-            is_in_doubt: Arc::default(),
+            doubt: Arc::default(),
         }
     }
 
@@ -49,11 +55,15 @@ impl Claimer {
         alone: Option<OwnedSemaphorePermit>,
     ) -> Claimed {
         let began = Instant::now();
-        let Found { jobs, is_reclaimed } = match self.jobs(&request).await {
+        let doubt = self.lock().take();
+        let is_in_doubt = doubt.is_some();
+        let alone = alone.or(doubt.and_then(|doubt| doubt.alone));
+        let Found { jobs, is_reclaimed } = match self.jobs(&request, is_in_doubt).await {
             Ok(found) => found,
             Err(error) => {
-                let is_in_doubt = !planted(Bug::ErrorMeansNotCommitted);
-                self.is_in_doubt.store(is_in_doubt, Ordering::Release);
+                if !planted(Bug::ErrorMeansNotCommitted) {
+                    *self.lock() = Some(Doubt { alone });
+                }
                 return Claimed {
                     leases: Err(error),
                     last: None,
@@ -78,12 +88,11 @@ impl Claimer {
         }
     }
 
-    async fn jobs(&self, request: &ClaimRequest) -> Result<Found, Error> {
+    async fn jobs(&self, request: &ClaimRequest, is_in_doubt: bool) -> Result<Found, Error> {
         let store = &self.office.store;
-        if self.is_in_doubt.load(Ordering::Acquire) {
+        if is_in_doubt {
             let held = self.office.custody.held_in(&self.queue);
             let jobs = store.reclaim(request.node, &request.queue, &held).await?;
-            self.is_in_doubt.store(false, Ordering::Release);
             if !jobs.is_empty() {
                 return Ok(Found {
                     jobs,
@@ -95,6 +104,11 @@ impl Claimer {
             jobs: store.claim(request).await?,
             is_reclaimed: false,
         })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Doubt>> {
+        // Nothing panics while it holds the lock.
+        self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

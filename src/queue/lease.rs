@@ -150,7 +150,6 @@ impl Lease {
         let diagnostics = is_buried.then(|| self.diagnostics());
         let story = self.office.facts.is_followed().then(|| self.story());
         self.phase = Phase::Answered;
-        let was_suspect = self.alone.take().is_some();
         self.office.outbox.push(Answer {
             settlement: Settlement {
                 id: self.job.id,
@@ -162,10 +161,8 @@ impl Lease {
             priority: self.job.priority,
             is_written,
             story,
+            alone: self.alone.take(),
         });
-        if was_suspect {
-            self.office.wakeups.wake_queues();
-        }
     }
 
     /// Who ran it, and how long.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit};
 
 use super::Story;
 use crate::planted::{Bug, planted};
@@ -26,6 +26,9 @@ pub(crate) struct Answer {
     pub(crate) is_written: bool,
     /// What to tell of it, if somebody follows.
     pub(crate) story: Option<Story>,
+    /// Of a suspect: the next one begins when this answer is written. Until then the row says that this
+    /// one runs, and the death of the process would be charged to both.
+    pub(crate) alone: Option<OwnedSemaphorePermit>,
 }
 
 type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -76,7 +79,10 @@ impl Unwritten {
     /// Takes these answers, by their places in the batch in ascending order, out of the way of others.
     pub(crate) fn set_aside(&mut self, refused: &[usize]) {
         for index in refused.iter().rev() {
-            self.set_aside.push_back(self.batch.swap_remove(*index));
+            let mut answer = self.batch.swap_remove(*index);
+            // It may take for ever, and other suspects need not wait for that.
+            answer.alone = None;
+            self.set_aside.push_back(answer);
         }
     }
 

@@ -3,9 +3,9 @@
 use callboard::job::BuryReason;
 use callboard::{Call, Client, JobState, call};
 
-use crate::support::acts::{abort, exit, overflow, stage, work};
+use crate::support::acts::{abort, exit, hold, note, open_gate, overflow, stage, until_ran, work};
 use crate::support::child::Plan;
-use crate::support::{database_at, eventually, sql::number, until_state};
+use crate::support::{database_at, eventually, server, sql, sql::number, until_state};
 
 const NEIGHBOURS: usize = 49;
 /// After so many processes it is known which job is to blame.
@@ -70,4 +70,41 @@ async fn a_job_that_overflows_the_stack_is_quarantined_and_its_neighbours_comple
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_exits_its_process_is_quarantined_and_its_neighbours_complete() {
     is_quarantined_and_its_neighbours_complete(call!(exit())).await;
+}
+
+/// Otherwise the death of a process would be charged to a neighbour too, whose row still says that it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_begins_when_the_answer_of_the_one_before_is_written() {
+    let (url, rows) = stage().await;
+    let client = Client::connect(database_at(&url)).await.unwrap();
+    let suspects = [call!(hold()), call!(note())];
+    let suspects = client.enqueue_many(suspects).await.unwrap();
+    server::sql(&url, "update callboard.jobs set deaths = 1").await;
+    let board = Plan::new(&url).start().await;
+    until_ran(&rows, 1).await;
+
+    // Nobody can write what becomes of the first.
+    let mut locker = sql::connect(&url).await;
+    let lock = locker.transaction().await.unwrap();
+    let first = "select id from callboard.jobs where id = $1 for update";
+    let first_id = suspects[0].as_i64();
+    lock.query_one(first, &[&first_id]).await.unwrap();
+    open_gate(&rows, 1).await;
+    eventually("the answer waits", || async {
+        let waiting = "select count(*) from pg_stat_activity \
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        (number(&rows, waiting).await > 0).then_some(())
+    })
+    .await;
+    // Whoever claims now would take a suspect along if one might begin.
+    client.enqueue(call!(note())).await.unwrap();
+    until_ran(&rows, 2).await;
+    let second = client.job(suspects[1]).await.unwrap().unwrap();
+    assert_eq!(second.state, JobState::Available);
+
+    lock.commit().await.unwrap();
+    for id in suspects {
+        until_state(&client, id, JobState::Completed).await;
+    }
+    board.shutdown().await.unwrap();
 }

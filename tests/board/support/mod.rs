@@ -79,9 +79,18 @@ where
 
 /// Waits until a job stands so.
 pub async fn until_state(client: &Client, id: JobId, state: JobState) -> JobInfo {
-    eventually(&format!("job {id} is {state}"), || async {
-        let job = client.job(id).await.expect("the job can be read")?;
-        (job.state == state).then_some(job)
+    let mut seen = None;
+    let waiting = async {
+        loop {
+            seen = client.job(id).await.expect("the job can be read");
+            if let Some(job) = seen.take_if(|job| job.state == state) {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.unwrap_or_else(|_| {
+        panic!("waited {PATIENCE:?} in vain: job {id} is {state}; it is {seen:?}")
     })
-    .await
 }
