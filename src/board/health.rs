@@ -44,14 +44,9 @@ impl Health {
     }
 }
 
-/// A queue that its supervisor does not keep running: it melted down and is paused.
+/// A queue that melted down and waits for its restart. One that somebody stopped is none of those.
 fn failed_queue(queue: &Snapshot) -> Option<(String, Condition)> {
-    let waiting = |snapshot: &&Snapshot| {
-        matches!(
-            snapshot.info.status,
-            ChildStatus::Restarting | ChildStatus::Stopped
-        )
-    };
+    let waiting = |snapshot: &&Snapshot| snapshot.info.status == ChildStatus::Restarting;
     let workers = queue.find(&["workers"]);
     let failed = std::iter::once(queue).chain(workers).find(waiting)?;
     let reason = failed

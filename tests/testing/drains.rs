@@ -13,6 +13,7 @@ async fn assert_paused(board: &TestBoard, job: JobId) {
     let tree = board.supervisor().snapshot();
     let queue = tree.find(&["queues", "mail"]).unwrap();
     assert_eq!(queue.info.status, ChildStatus::Stopped);
+    assert!(board.health().is_working(), "{}", board.health());
     let waiting = board.client().job(job).await.unwrap().unwrap();
     assert_eq!(waiting.state, JobState::Available);
 }
