@@ -69,6 +69,9 @@ impl Probe {
                 std::future::pending().await
             }
             Order::Block(entered, gate) => {
+                // A task that this one has woken just now, its supervisor say, runs next on the same
+                // thread and no other may take it from there: it must not wait for the gate.
+                tokio::task::yield_now().await;
                 entered.send(()).unwrap();
                 gate.recv().unwrap_err();
             }
