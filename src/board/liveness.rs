@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +25,8 @@ use crate::planted::{Bug, planted};
 use crate::queue::{Office, Patience, Vitals};
 use crate::store::{Database, Finding, Lifeline, NodeCard, Notice, Renewal};
 
+/// How long the thread may take to end when the board stops.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) const ROLE: &str = "liveness";
@@ -50,8 +53,7 @@ pub(super) struct LivenessArgs {
 pub(super) struct LivenessState {
     args: LivenessArgs,
     inspection: Pulse,
-    /// Ends the thread.
-    _thread: DropGuard,
+    thread: Option<Thread>,
     _heart: AbortOnDropHandle<()>,
 }
 
@@ -76,11 +78,15 @@ impl Liveness {
         let heartbeat = Heartbeat::default();
         let heart = AbortOnDropHandle::new(tokio::spawn(heartbeat.clone().beat()));
         let watched = (heartbeat, args.office.vitals.clone());
-        start_thread(Proof::of(&args), watched, stop.clone(), myself)?;
+        let ended = start_thread(Proof::of(&args), watched, stop.clone(), myself)?;
+        let thread = Thread {
+            stop: stop.drop_guard(),
+            ended,
+        };
         Ok(LivenessState {
             args,
             inspection: Pulse::default(),
-            _thread: stop.drop_guard(),
+            thread: Some(thread),
             _heart: heart,
         })
     }
@@ -115,12 +121,33 @@ impl Liveness {
         _myself: ActorRef<LivenessMessage>,
         state: &mut LivenessState,
     ) -> Result<(), ActorProcessingErr> {
+        // First, or it might find the node off the list and put it there again.
+        if let Some(thread) = state.thread.take() {
+            thread.end().await;
+        }
         let office = &state.args.office;
         let holds_jobs = office.custody.count() > 0;
         if let Err(error) = office.store.leave(office.node, holds_jobs).await {
             tracing::warn!(%error, "could not say goodbye; the lease of this node will run out");
         }
         Ok(())
+    }
+}
+
+/// The thread that renews. Dropped, it is told to end.
+struct Thread {
+    stop: DropGuard,
+    /// Closed when it has ended.
+    ended: oneshot::Receiver<()>,
+}
+
+impl Thread {
+    /// Ends it and waits for that, if it does not take too long.
+    async fn end(self) {
+        drop(self.stop);
+        if tokio::time::timeout(ENDS_WITHIN, self.ended).await.is_err() {
+            tracing::warn!("the thread that renews the lease does not end");
+        }
     }
 }
 
@@ -199,10 +226,14 @@ fn start_thread(
     (heartbeat, vitals): (Heartbeat, Vitals),
     stop: CancellationToken,
     actor: ActorRef<LivenessMessage>,
-) -> std::io::Result<()> {
+) -> std::io::Result<oneshot::Receiver<()>> {
+    let (end, ended) = oneshot::channel();
     if planted(Bug::HeartbeatOnJobRuntime) {
-        tokio::spawn(async move { stop.run_until_cancelled(live(&proof, &actor)).await });
-        return Ok(());
+        tokio::spawn(async move {
+            stop.run_until_cancelled(live(&proof, &actor)).await;
+            drop(end);
+        });
+        return Ok(ended);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -217,11 +248,12 @@ fn start_thread(
         });
         // A connection that cannot be closed must not keep the thread.
         runtime.shutdown_background();
+        drop(end);
     };
     std::thread::Builder::new()
         .name("callboard-alive".to_owned())
         .spawn(live)?;
-    Ok(())
+    Ok(ended)
 }
 
 /// Renews the lease, over connection after connection, until the actor is gone.
