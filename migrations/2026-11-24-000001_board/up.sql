@@ -25,13 +25,19 @@ create table jobs (
     priority             smallint    not null,
     -- Null: as the kind says when it runs.
     max_attempts         smallint,
+    -- Waits for its turn: an earlier job with the same ordering key is unfinished.
+    is_behind            boolean     not null default false,
     state                text        collate "C" not null,
     queue                text        collate "C" not null,
     kind                 text        collate "C" not null,
+    -- Jobs of a queue with the same key run one at a time, in the order of their ids.
+    ordering_key         text        collate "C",
     backoff              jsonb,
     errors               jsonb,
     args                 bytea       not null,
 
+    constraint jobs_behind_has_key check (ordering_key is not null or not is_behind),
+    constraint jobs_ordering_key_bounded check (octet_length(ordering_key) between 1 and 200),
     constraint jobs_state_known check (state in ('available', 'executing', 'scheduled', 'retryable')),
     constraint jobs_executing_has_node check ((state = 'executing') = (node is not null)),
     constraint jobs_waiting_has_due check (due_at is not null or state in ('available', 'executing')),
@@ -47,10 +53,16 @@ create table jobs (
 );
 
 -- Claims walk this index in order.
-create index jobs_fetch on jobs (queue, priority, id) where state = 'available';
--- The two below hold no job on its ordinary way, so they cost it nothing.
+create index jobs_fetch on jobs (queue, priority, id) where state = 'available' and not is_behind;
+-- Those below hold no job on its ordinary way, so they cost it nothing.
 create index jobs_due on jobs (due_at) where state in ('scheduled', 'retryable');
-create index jobs_suspect on jobs (queue, priority, id) where state = 'available' and deaths > 0;
+create index jobs_suspect on jobs (queue, priority, id)
+    where state = 'available' and deaths > 0 and not is_behind;
+create index jobs_ordering on jobs (queue, ordering_key, id) where ordering_key is not null;
+create index jobs_behind on jobs (queue, ordering_key, id) where is_behind;
+-- Whatever two claims see of each other: of a key, one job runs.
+create unique index jobs_ordering_running on jobs (queue, ordering_key)
+    where state = 'executing' and ordering_key is not null;
 
 -- Finished jobs: slim, by day (UTC), dropped by partition. Ids grow with time, so a BRIN index finds
 -- a job at next to no cost for its writing.
@@ -93,6 +105,7 @@ create table dead_letters (
     reason            text        collate "C" not null,
     queue             text        collate "C" not null,
     kind              text        collate "C" not null,
+    ordering_key      text        collate "C",
     backoff           jsonb,
     errors            jsonb       not null,
     diagnostics       jsonb       not null,

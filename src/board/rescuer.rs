@@ -140,6 +140,11 @@ impl RescuerState {
         if is_search_due {
             self.searched_at = Some(Instant::now());
         }
+        // Who ended for good may have kept others of its ordering key waiting.
+        if rescued.iter().any(|job| !matches!(job.fate, Fate::Rescued)) {
+            let unblocked = office.store.unblock(None).await?;
+            office.client.tell_of_turns(unblocked);
+        }
         self.tell(rescued);
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! The scheduler: moves due jobs to available, and sleeps until the next one is due.
 //!
+//! Now and then it also looks for jobs whose ordering key came free while nobody could tell.
+//!
 //! Every node has one; they share the work row by row. What is lost if it is killed at any await:
 //! nothing, a promotion is one statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::{ActorProcessingErr, ActorRef};
 
@@ -17,6 +19,9 @@ use crate::store::Notice;
 
 /// The longest sleep: what another process scheduled may have been announced to nobody.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How often jobs are looked for whose turn has come unnoticed. Whoever ends or enqueues a job of an
+/// ordering key looks at once; this finds what long transactions and deaths at the wrong moment left.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How many jobs one statement promotes at most.
 const BATCH: u32 = 1_000;
 
@@ -36,6 +41,7 @@ pub(super) struct SchedulerState {
     office: Arc<Office>,
     pulse: Pulse,
     patience: Patience,
+    swept_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +62,7 @@ impl Scheduler {
             office,
             pulse: Pulse::default(),
             patience: Patience::default(),
+            swept_at: None,
         })
     }
 
@@ -93,7 +100,7 @@ impl Scheduler {
 impl SchedulerState {
     /// Promotes, and says when to look again.
     async fn promote(&mut self) -> Duration {
-        match promote_all(&self.office).await {
+        match self.promote_and_sweep().await {
             Ok(next_due) => {
                 self.patience.succeeded();
                 self.office.vitals.working(ROLE);
@@ -104,6 +111,16 @@ impl SchedulerState {
                 self.patience.after_failure(fastrand::f64())
             }
         }
+    }
+
+    async fn promote_and_sweep(&mut self) -> Result<Option<Duration>, Error> {
+        let next_due = promote_all(&self.office).await?;
+        if self.swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+            let unblocked = self.office.store.unblock(None).await?;
+            self.office.client.tell_of_turns(unblocked);
+            self.swept_at = Some(Instant::now());
+        }
+        Ok(next_due)
     }
 }
 

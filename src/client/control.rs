@@ -21,10 +21,13 @@ impl Client {
     /// [`Error::is_unreachable`] and [`Error::is_database`].
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
         let found = self.0.store.cancel(&[id]).await?;
-        Ok(match found.first() {
+        Ok(match found.into_iter().next() {
             None => Cancelled::NotFound,
-            Some((_, false)) => Cancelled::AtOnce,
-            Some((_, true)) => {
+            Some((_, false, ordering)) => {
+                self.unblock(ordering.as_slice()).await;
+                Cancelled::AtOnce
+            }
+            Some((_, true, _)) => {
                 self.tell(Notice::Cancel(id));
                 Cancelled::Asked
             }

@@ -9,7 +9,7 @@ use crate::job::{
     Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf,
     bounded_text, check_name,
 };
-use crate::store::{CallRow, Executor, Notice};
+use crate::store::{CallRow, Executor, Notice, OrderingKey};
 
 /// How many calls, and how many bytes of payload, one statement of a bulk enqueue takes at most.
 const CHUNK_CALLS: usize = 5_000;
@@ -35,9 +35,10 @@ impl Client {
     /// [`Error::is_unreachable`] and [`Error::is_database`] when it could not be written.
     pub async fn enqueue(&self, call: impl Into<Call>) -> Result<JobId, Error> {
         let row = self.check(call.into())?;
-        let notice = notice_of(&row);
+        let (notice, ordering) = (notice_of(&row), row.ordering());
         let id = self.0.coalescer.enqueue(row).await?;
         self.tell(notice);
+        self.unblock(ordering.as_slice()).await;
         Ok(id)
     }
 
@@ -67,9 +68,10 @@ impl Client {
             part = self.next_part(&mut calls)?;
         }
         bulk.commit().await?;
-        told.0.into_iter().for_each(|((queue, is_due), priority)| {
-            self.tell(notice(queue, is_due, priority));
-        });
+        told.queues
+            .into_iter()
+            .for_each(|((queue, is_due), priority)| self.tell(notice(queue, is_due, priority)));
+        self.unblock(&told.keys).await;
         Ok(ids)
     }
 
@@ -125,6 +127,27 @@ impl Client {
         });
     }
 
+    /// Gives jobs their turn whose keys may have come free while they were enqueued, or just now. If it
+    /// fails, the scheduler's sweep finds them.
+    pub(crate) async fn unblock(&self, keys: &[OrderingKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        match self.0.store.unblock(Some(keys)).await {
+            Ok(unblocked) => self.tell_of_turns(unblocked),
+            Err(error) => {
+                tracing::debug!(%error, "the next jobs of some ordering keys wait a little")
+            }
+        }
+    }
+
+    /// Wakes the queues of jobs whose turn has come.
+    pub(crate) fn tell_of_turns(&self, unblocked: Vec<(String, i16)>) {
+        for (queue, priority) in unblocked {
+            self.tell(Notice::Available { queue, priority });
+        }
+    }
+
     pub(crate) fn tell(&self, notice: Notice) {
         self.0.wakeups.wake(&notice);
         self.0.announcer.announce(notice);
@@ -135,9 +158,10 @@ impl Client {
         tokio::spawn(async move {
             for delay in AFTER_TRANSACTION {
                 tokio::time::sleep(delay).await;
-                for ((queue, is_due), priority) in &told.0 {
+                for ((queue, is_due), priority) in &told.queues {
                     client.tell(notice(queue.clone(), *is_due, *priority));
                 }
+                client.unblock(&told.keys).await;
             }
         });
     }
@@ -195,6 +219,11 @@ impl Client {
             version: call.version,
             fingerprint: call.fingerprint,
             due: checked_due(call.due).map_err(&refuse)?,
+            ordering_key: call
+                .ordering_key
+                .map(checked_key)
+                .transpose()
+                .map_err(&refuse)?,
             payload,
             kind: call.kind.into_owned(),
         })
@@ -219,6 +248,12 @@ fn checked_limit(limit: Duration) -> Result<i64, String> {
     }
 }
 
+fn checked_key(key: std::borrow::Cow<'static, str>) -> Result<String, String> {
+    let checked = check_name(NameOf::OrderingKey, &key);
+    checked.map_err(|why| why.to_string())?;
+    Ok(key.into_owned())
+}
+
 fn checked_due(due: Due) -> Result<Due, String> {
     let max_seconds = MAX_WAIT.as_secs().cast_signed();
     match due {
@@ -237,16 +272,21 @@ fn checked_due(due: Due) -> Result<Due, String> {
     }
 }
 
-/// Which queues got jobs that are due, or will be, and the most urgent priority of each.
+/// Whom to tell of jobs that were enqueued.
 #[derive(Debug, Default)]
-struct Told(HashMap<(String, bool), i16>);
+struct Told {
+    /// Which queues got jobs that are due, or will be, and the most urgent priority of each.
+    queues: HashMap<(String, bool), i16>,
+    keys: Vec<OrderingKey>,
+}
 
 impl Told {
     fn note(&mut self, rows: &[CallRow]) {
         for row in rows {
             let key = (row.queue.clone(), row.due == Due::Now);
-            let most_urgent = self.0.entry(key).or_insert(row.priority);
+            let most_urgent = self.queues.entry(key).or_insert(row.priority);
             *most_urgent = row.priority.min(*most_urgent);
+            self.keys.extend(row.ordering());
         }
     }
 }

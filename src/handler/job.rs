@@ -58,6 +58,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
         Backoff::default()
     }
 
+    /// Which jobs of the queue this one must not overtake nor run beside, unless an enqueue says
+    /// otherwise; see [`Call::ordering_key`].
+    #[must_use]
+    fn ordering_key(&self) -> Option<String> {
+        None
+    }
+
     /// How arguments of older versions become today's.
     #[must_use]
     fn upcasters() -> Vec<Upcaster<Self>> {
@@ -79,6 +86,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
         let mut call = Call::named(Self::KIND, self).version(Self::VERSION);
         call.queue = Some(Self::QUEUE.into());
         call.priority = Some(Self::PRIORITY);
+        call.ordering_key = self.ordering_key().map(Into::into);
         call
     }
 }

@@ -28,7 +28,9 @@ pub use failure::{Failure, FailureKind};
 pub use fingerprint::{Fingerprint, Traced, describe, fingerprint_of, trace};
 pub use id::{Attempt, JobId, NodeId};
 pub use kind::{InvalidKind, Kind};
-pub use name::{InvalidName, MAX_KIND_BYTES, MAX_QUEUE_BYTES, NameOf, check_name};
+pub use name::{
+    InvalidName, MAX_KIND_BYTES, MAX_ORDERING_KEY_BYTES, MAX_QUEUE_BYTES, NameOf, check_name,
+};
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
 pub use output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
 pub use payload::{

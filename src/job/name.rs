@@ -7,6 +7,9 @@ pub const MAX_KIND_BYTES: usize = 200;
 /// The longest name of a queue, in bytes.
 pub const MAX_QUEUE_BYTES: usize = 100;
 
+/// The longest ordering key, in bytes.
+pub const MAX_ORDERING_KEY_BYTES: usize = 200;
+
 /// What a checked name is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOf {
@@ -14,6 +17,8 @@ pub enum NameOf {
     Kind,
     /// A queue.
     Queue,
+    /// An ordering key.
+    OrderingKey,
 }
 
 impl NameOf {
@@ -21,6 +26,7 @@ impl NameOf {
         match self {
             Self::Kind => "kind",
             Self::Queue => "queue",
+            Self::OrderingKey => "ordering key",
         }
     }
 
@@ -28,6 +34,7 @@ impl NameOf {
         match self {
             Self::Kind => MAX_KIND_BYTES,
             Self::Queue => MAX_QUEUE_BYTES,
+            Self::OrderingKey => MAX_ORDERING_KEY_BYTES,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::handler::{Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
 };
-use crate::store::{ClaimedJob, Settlement};
+use crate::store::{ClaimedJob, OrderingKey, Settlement};
 
 /// Custody of one attempt.
 pub(crate) struct Lease {
@@ -159,6 +159,10 @@ impl Lease {
             },
             queue: Arc::clone(&self.queue),
             priority: self.job.priority,
+            ordering: self.job.ordering_key.take().map(|key| OrderingKey {
+                queue: self.queue.to_string(),
+                key,
+            }),
             is_written,
             story,
             alone: self.alone.take(),

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit};
 
 use super::Story;
 use crate::planted::{Bug, planted};
-use crate::store::Settlement;
+use crate::store::{OrderingKey, Settlement};
 
 /// An answer, with what the ledger needs to know beside it.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Answer {
     pub(crate) settlement: Settlement,
     pub(crate) queue: Arc<str>,
     pub(crate) priority: i16,
+    /// Others with this key may wait for the job's end.
+    pub(crate) ordering: Option<OrderingKey>,
     /// The handler has completed the job in a transaction of its own, so this answer will find no
     /// row, unless that transaction rolled back unnoticed.
     pub(crate) is_written: bool,

@@ -1,6 +1,9 @@
 //! A checked call, and calls laid out by column: what the enqueue statement takes, for whichever
 //! client runs it.
 
+use std::collections::HashSet;
+
+use super::OrderingKey;
 use crate::job::{Backoff, Due, Fingerprint};
 
 /// A call that was checked and whose queue and priority are filled in.
@@ -16,6 +19,17 @@ pub(crate) struct CallRow {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) due: Due,
     pub(crate) payload: Vec<u8>,
+    pub(crate) ordering_key: Option<String>,
+}
+
+impl CallRow {
+    /// Whose turn it waits for.
+    pub(crate) fn ordering(&self) -> Option<OrderingKey> {
+        self.ordering_key.as_ref().map(|key| OrderingKey {
+            queue: self.queue.clone(),
+            key: key.clone(),
+        })
+    }
 }
 
 /// Calls by column, ready for `unnest`.
@@ -32,13 +46,21 @@ pub(super) struct Columns<'a> {
     pub(super) after_ms: Vec<Option<i64>>,
     pub(super) at_us: Vec<Option<i64>>,
     pub(super) payloads: Vec<&'a [u8]>,
+    pub(super) ordering_keys: Vec<Option<&'a str>>,
+    /// Whether an earlier row here has the same queue and ordering key.
+    pub(super) repeated: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
     pub(super) fn of(rows: &'a [CallRow]) -> Self {
         let mut columns = Self::default();
+        let mut seen = HashSet::new();
         for row in rows {
             columns.push(row);
+            let key = row.ordering_key.as_deref();
+            let is_new = key.is_none_or(|key| seen.insert((&*row.queue, key)));
+            columns.ordering_keys.push(key);
+            columns.repeated.push(!is_new);
         }
         columns
     }

@@ -8,9 +8,13 @@ use diesel::sql_types::{
 };
 
 use super::Store;
+use super::pool::is_conflict;
 use super::statement::typed;
 use crate::Error;
 use crate::job::{Attempt, Backoff, Fingerprint, JobId, NodeId, Stored};
+
+/// How often a claim is tried when others begin jobs of the same ordering keys at the same moment.
+const CLAIM_TRIES: u32 = 5;
 
 /// A lower bound of what is worth looking at, in claim order. A hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +60,7 @@ pub(crate) struct ClaimedJob {
     pub(crate) version: i32,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) payload: Vec<u8>,
+    pub(crate) ordering_key: Option<String>,
 }
 
 impl ClaimedJob {
@@ -78,17 +83,28 @@ impl ClaimedJob {
 type RowSql = (
     (BigInt, Integer, Text, SmallInt, Integer, Integer),
     (Nullable<SmallInt>, Nullable<BigInt>, Nullable<Jsonb>),
-    (Timestamptz, Integer, BigInt, Binary),
+    (Timestamptz, Integer, BigInt, Binary, Nullable<Text>),
 );
 type Row = (
     (i64, i32, String, i16, i32, i32),
     (Option<i16>, Option<i64>, Option<serde_json::Value>),
-    (DateTime<Utc>, i32, i64, Vec<u8>),
+    (DateTime<Utc>, i32, i64, Vec<u8>, Option<String>),
 );
 
 impl Store {
     /// Claims for the demand of a queue, in claim order.
     pub(crate) async fn claim(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, Error> {
+        for _ in 1..CLAIM_TRIES {
+            match self.claim_once(request).await {
+                // Another node has just begun a job of the same ordering key; by now it can be seen.
+                Err(error) if is_conflict(&error) => {}
+                claimed => return claimed,
+            }
+        }
+        self.claim_once(request).await
+    }
+
+    async fn claim_once(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, Error> {
         let mut session = self.0.claim.session().await?;
         let rows = session
             .fetch::<RowSql, Row>(
@@ -144,7 +160,7 @@ fn in_claim_order(rows: Vec<Row>) -> Vec<ClaimedJob> {
 fn claimed((identity, limits, call): Row) -> ClaimedJob {
     let (id, attempt, kind, priority, failures, deaths) = identity;
     let (max_attempts, time_limit_ms, backoff) = limits;
-    let (enqueued_at, version, fingerprint, payload) = call;
+    let (enqueued_at, version, fingerprint, payload, ordering_key) = call;
     ClaimedJob {
         id: JobId::from_i64(id),
         attempt: Attempt::from_i32(attempt),
@@ -160,5 +176,6 @@ fn claimed((identity, limits, call): Row) -> ClaimedJob {
         version,
         fingerprint: Fingerprint::from_i64(fingerprint),
         payload,
+        ordering_key,
     }
 }

@@ -2,8 +2,8 @@
 
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text};
 
-use super::Store;
 use super::statement::typed;
+use super::{OrderingKey, Store};
 use crate::Error;
 use crate::job::{BuryReason, JobId};
 
@@ -60,13 +60,20 @@ impl DeadFilter {
     }
 }
 
+type CancelSql = (BigInt, Bool, Nullable<Text>, Nullable<Text>);
+type CancelRow = (i64, bool, Option<String>, Option<String>);
+
 impl Store {
-    /// Cancels jobs. Answers with the ids that were found, and whether each is executing.
-    pub(crate) async fn cancel(&self, ids: &[JobId]) -> Result<Vec<(JobId, bool)>, Error> {
+    /// Cancels jobs. Answers with the ids that were found, whether each is executing, and whose turn
+    /// may have come by it.
+    pub(crate) async fn cancel(
+        &self,
+        ids: &[JobId],
+    ) -> Result<Vec<(JobId, bool, Option<OrderingKey>)>, Error> {
         let ids: Vec<i64> = ids.iter().map(|id| id.as_i64()).collect();
         let mut session = self.clients().await?;
         let rows = session
-            .fetch::<(BigInt, Bool), (i64, bool)>(
+            .fetch::<CancelSql, CancelRow>(
                 "cancel",
                 &self.sql().cancel,
                 &[&typed::<Array<BigInt>, _>(&ids)],
@@ -74,7 +81,12 @@ impl Store {
             .await?;
         Ok(rows
             .into_iter()
-            .map(|(id, is_executing)| (JobId::from_i64(id), is_executing))
+            .map(|(id, is_executing, queue, key)| {
+                let ordering = queue
+                    .zip(key)
+                    .map(|(queue, key)| OrderingKey { queue, key });
+                (JobId::from_i64(id), is_executing, ordering)
+            })
             .collect())
     }
 

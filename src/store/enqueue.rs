@@ -1,6 +1,6 @@
 //! `enqueue`: calls become rows, alone, in bulk, or inside a transaction of the caller's own.
 
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text};
 use tokio_postgres::types::ToSql;
 
 use super::Store;
@@ -28,6 +28,8 @@ macro_rules! diesel_binds {
             &typed::<Array<Nullable<BigInt>>, _>(&$columns.after_ms),
             &typed::<Array<Nullable<BigInt>>, _>(&$columns.at_us),
             &typed::<Array<Binary>, _>(&$columns.payloads),
+            &typed::<Array<Nullable<Text>>, _>(&$columns.ordering_keys),
+            &typed::<Array<Bool>, _>(&$columns.repeated),
         ]
     };
 }
@@ -47,6 +49,8 @@ macro_rules! raw_values {
             &$columns.after_ms,
             &$columns.at_us,
             &$columns.payloads,
+            &$columns.ordering_keys,
+            &$columns.repeated,
         ]
     };
 }

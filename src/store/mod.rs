@@ -15,6 +15,7 @@ mod lifeline;
 mod migrate;
 mod nodes;
 mod notify;
+mod ordering;
 mod pool;
 mod postgres_types;
 mod read;
@@ -38,6 +39,7 @@ pub use executor::Executor;
 pub(crate) use lifeline::{Lifeline, Renewal};
 pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
+pub(crate) use ordering::OrderingKey;
 pub use read::{Arguments, DeadLetter, JobFilter, JobInfo, QueueInfo};
 pub(crate) use settle::Settlement;
 
@@ -66,7 +68,7 @@ macro_rules! statements {
 
 statements!(
     cancel, claim, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote, queues,
-    recall, reclaim, register, renew, requeue, rescue, settle, suspects,
+    recall, reclaim, register, renew, requeue, rescue, settle, suspects, unblock,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.

@@ -257,6 +257,16 @@ pub(super) fn failed(verb: &str, cause: QueryError) -> Error {
     }
 }
 
+/// Whether a statement failed because a row would contradict another one.
+pub(super) fn is_conflict(error: &Error) -> bool {
+    use diesel::result::DatabaseErrorKind as Kind;
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    matches!(
+        cause,
+        Some(QueryError::DatabaseError(Kind::UniqueViolation, _))
+    )
+}
+
 /// Whether the connection is of no more use after this error. A read-only server is the old
 /// primary after a failover: the next connection may reach the new one.
 fn breaks_connection(error: &QueryError) -> bool {

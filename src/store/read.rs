@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
-    Array, BigInt, Binary, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+    Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
 };
 use serde_json::Value;
 
@@ -55,6 +55,10 @@ pub struct JobInfo {
     pub node: Option<NodeId>,
     /// Its arguments, unread; not kept in the history.
     pub arguments: Option<Arguments>,
+    /// Jobs of its queue with this key run one at a time; not kept in the history.
+    pub ordering_key: Option<String>,
+    /// Whether it waits for an earlier job with its ordering key to end.
+    pub is_behind: bool,
 }
 
 /// Which unfinished jobs; empty, all of them.
@@ -180,6 +184,7 @@ type JobSql = (
         Nullable<BigInt>,
     ),
     (Nullable<Integer>, Nullable<BigInt>, Nullable<Binary>),
+    (Nullable<Text>, Bool),
 );
 type JobTuple = (
     (i64, String, String, String, Option<i16>, i32),
@@ -191,6 +196,7 @@ type JobTuple = (
     ),
     (Option<Value>, Option<Value>, Option<String>, Option<i64>),
     (Option<i32>, Option<i64>, Option<Vec<u8>>),
+    (Option<String>, bool),
 );
 type DeadSql = (
     (BigInt, Text, Text, Text, Integer, Integer, Integer),
@@ -290,7 +296,7 @@ impl Store {
     }
 }
 
-fn job((identity, counts, times, ended, call): JobTuple) -> Result<JobInfo, Error> {
+fn job((identity, counts, times, ended, call, ordering): JobTuple) -> Result<JobInfo, Error> {
     let (id, queue, kind, state, priority, attempt) = identity;
     let (failures, deaths, enqueued_at) = counts;
     let (due_at, attempted_at, finished_at) = times;
@@ -321,6 +327,8 @@ fn job((identity, counts, times, ended, call): JobTuple) -> Result<JobInfo, Erro
         reason: reason.as_deref().and_then(BuryReason::from_word),
         node: node.map(NodeId::from_i64),
         arguments,
+        ordering_key: ordering.0,
+        is_behind: ordering.1,
     })
 }
 

@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Brings every waiting job's time nearer.
-    pub(crate) async fn advance(&self, by: Duration) -> Result<usize, Error> {
+    pub(crate) async fn move_time(&self, by: Duration) -> Result<usize, Error> {
         let sql = "update callboard.jobs set due_at = due_at - $1 * interval '1 millisecond' \
                    where state in ('scheduled', 'retryable')";
         let statement = Statement::new(sql, self.database().schema_name());

@@ -27,6 +27,7 @@ mod lost_answers;
 mod lost_claims;
 mod network;
 mod options;
+mod ordering;
 mod outage;
 mod panic;
 mod poison;

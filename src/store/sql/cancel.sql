@@ -18,6 +18,6 @@ asked as (
      where j.id = t.id and t.state = 'executing'
     returning j.id
 )
-select id, false as is_executing from ended
+select id, false as is_executing, queue, ordering_key from ended
 union all
-select id, true from asked
+select id, true, null, null from asked

@@ -51,14 +51,14 @@ logged as (
 buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
-            deaths, args_version, priority, max_attempts, reason, queue, kind, backoff, errors,
-            diagnostics, args)
+            deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
+            backoff, errors, diagnostics, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures + 1,
-           deaths, args_version, priority, max_attempts, reason, queue, kind, backoff,
+           deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key, backoff,
            coalesce(all_errors, '[]'),
            coalesce(diagnostics, '{}')::jsonb || jsonb_build_object('queue_depth',
                (select count(*) from (select from callboard.jobs q
-                                       where q.queue = ended.queue and q.state = 'available'
+                                       where q.queue = ended.queue and q.state = 'available' and not q.is_behind
                                        limit 10000) as capped)),
            args
       from ended
