@@ -16,6 +16,8 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 pub(super) struct ClaimHint {
     bound: ClaimBound,
     since: Instant,
+    /// The most urgent that came since the last claim began, which may not have seen it.
+    unseen: Option<i16>,
 }
 
 impl ClaimHint {
@@ -23,11 +25,13 @@ impl ClaimHint {
         Self {
             bound: ClaimBound::NONE,
             since: now,
+            unseen: None,
         }
     }
 
-    /// The bound for a claim now.
+    /// The bound for a claim that begins now.
     pub(super) fn above(&mut self, now: Instant) -> ClaimBound {
+        self.unseen = None;
         if now.duration_since(self.since) >= KEPT_FOR {
             self.drop_bound(now);
         }
@@ -36,14 +40,17 @@ impl ClaimHint {
 
     /// Learns from a claim: its last job, and whether it got all it wanted.
     pub(super) fn claimed(&mut self, last: Option<ClaimBound>, is_full: bool, now: Instant) {
+        let is_passed_over =
+            |last: ClaimBound| self.unseen.is_some_and(|came| came < last.priority);
         match last {
-            Some(last) if is_full => self.bound = last,
+            Some(last) if is_full && !is_passed_over(last) => self.bound = last,
             _ => self.drop_bound(now),
         }
     }
 
     /// Learns that a job of this priority has come.
     pub(super) fn announced(&mut self, priority: i16, now: Instant) {
+        self.unseen = Some(self.unseen.map_or(priority, |unseen| unseen.min(priority)));
         if priority < self.bound.priority {
             self.drop_bound(now);
         }
@@ -84,6 +91,19 @@ mod tests {
         let mut hint = after_a_full_claim(now);
         hint.claimed(Some(LAST), false, now);
         assert_eq!(hint.above(now), ClaimBound::NONE);
+    }
+
+    #[test]
+    fn something_more_urgent_that_comes_during_a_claim_is_not_passed_over() {
+        let now = Instant::now();
+        let mut hint = after_a_full_claim(now);
+        hint.above(now);
+        hint.announced(0, now);
+        hint.announced(-1, now);
+        hint.claimed(Some(LAST), true, now);
+        assert_eq!(hint.above(now), ClaimBound::NONE);
+        hint.claimed(Some(LAST), true, now);
+        assert_eq!(hint.above(now), LAST);
     }
 
     #[test]
