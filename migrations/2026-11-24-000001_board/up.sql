@@ -64,6 +64,14 @@ create index jobs_behind on jobs (queue, ordering_key, id) where is_behind;
 create unique index jobs_ordering_running on jobs (queue, ordering_key)
     where state = 'executing' and ordering_key is not null;
 
+-- Whether a job with this ordering key is unfinished. With its own plan and setting: an application's
+-- connection may have cached the plan of the enqueue around it while the table was empty.
+create function is_key_taken(of_queue text, of_key text) returns boolean
+language plpgsql stable set search_path from current set enable_seqscan = off as $$
+begin
+    return exists (select from jobs where queue = of_queue and ordering_key = of_key);
+end $$;
+
 -- Finished jobs: slim, by day (UTC), dropped by partition. Ids grow with time, so a BRIN index finds
 -- a job at next to no cost for its writing.
 create table history (

@@ -16,7 +16,7 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::job::{Failure, JobId, Transition};
 use crate::queue::{Answer, Counters, Office, Patience, Unwritten};
-use crate::store::{Notice, OrderingKey, Settlement};
+use crate::store::{Notice, Settlement, TurnAfter};
 
 /// How many answers one statement takes at most.
 const BATCH: usize = 2_000;
@@ -137,14 +137,11 @@ impl LedgerState {
         self.say_how_it_goes(written.why_refused.as_ref());
         self.tell(&confirmed, &written.accepted);
         let is_next_suspect_free = confirmed.iter().any(|answer| answer.alone.is_some());
-        let keys: HashSet<OrderingKey> = confirmed
-            .into_iter()
-            .filter_map(|answer| answer.ordering)
-            .collect();
+        let keys = confirmed.into_iter().filter_map(|answer| answer.ordering);
+        self.office.client.turn(TurnAfter::End, keys);
         if is_next_suspect_free {
             self.office.wakeups.wake_queues();
         }
-        self.office.client.unblock(&Vec::from_iter(keys)).await;
         if self.office.outbox.count() > 0 {
             self.office.outbox.wake();
         }

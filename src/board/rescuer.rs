@@ -16,7 +16,7 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::job::NodeId;
 use crate::queue::{Counters, Office, Patience};
-use crate::store::{Fate, Notice, RescuedJob, Troubled};
+use crate::store::{Fate, Notice, RescuedJob, Troubled, TurnAfter};
 
 /// How often to look for jobs whose node is on no list, which reads the whole table.
 const SEARCH_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -142,8 +142,8 @@ impl RescuerState {
         }
         // Who ended for good may have kept others of its ordering key waiting.
         if rescued.iter().any(|job| !matches!(job.fate, Fate::Rescued)) {
-            let unblocked = office.store.unblock(None).await?;
-            office.client.tell_of_turns(unblocked);
+            let next = office.store.unblock_all().await?;
+            office.client.tell_of_turns(next, TurnAfter::End);
         }
         self.tell(rescued);
         Ok(())

@@ -15,13 +15,15 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::client::Interest;
 use crate::queue::{Office, Patience};
-use crate::store::Notice;
+use crate::store::{Notice, TurnAfter};
 
 /// The longest sleep: what another process scheduled may have been announced to nobody.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How often jobs are looked for whose turn has come unnoticed. Whoever ends or enqueues a job of an
 /// ordering key looks at once; this finds what long transactions and deaths at the wrong moment left.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// With very many keys that somebody waits for, a sweep takes at most one part in so many of the time.
+const SWEEP_SHARE: u32 = 50;
 /// How many jobs one statement promotes at most.
 const BATCH: u32 = 1_000;
 
@@ -41,7 +43,7 @@ pub(super) struct SchedulerState {
     office: Arc<Office>,
     pulse: Pulse,
     patience: Patience,
-    swept_at: Option<Instant>,
+    next_sweep_at: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -62,7 +64,7 @@ impl Scheduler {
             office,
             pulse: Pulse::default(),
             patience: Patience::default(),
-            swept_at: None,
+            next_sweep_at: Instant::now(),
         })
     }
 
@@ -115,10 +117,12 @@ impl SchedulerState {
 
     async fn promote_and_sweep(&mut self) -> Result<Option<Duration>, Error> {
         let next_due = promote_all(&self.office).await?;
-        if self.swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
-            let unblocked = self.office.store.unblock(None).await?;
-            self.office.client.tell_of_turns(unblocked);
-            self.swept_at = Some(Instant::now());
+        let began = Instant::now();
+        if began >= self.next_sweep_at {
+            let next = self.office.store.unblock_all().await?;
+            self.office.client.tell_of_turns(next, TurnAfter::End);
+            let rest = SWEEP_EVERY.max(began.elapsed() * SWEEP_SHARE);
+            self.next_sweep_at = Instant::now() + rest;
         }
         Ok(next_due)
     }

@@ -6,7 +6,7 @@ use super::Client;
 use crate::Error;
 use crate::job::{JobId, Stored};
 use crate::store::{
-    Arguments, Cancelled, DeadFilter, DeadLetter, JobFilter, JobInfo, Notice, QueueInfo,
+    Arguments, Cancelled, DeadFilter, DeadLetter, JobFilter, JobInfo, Notice, QueueInfo, TurnAfter,
 };
 
 /// How many dead letters one statement brings back.
@@ -24,7 +24,7 @@ impl Client {
         Ok(match found.into_iter().next() {
             None => Cancelled::NotFound,
             Some((_, false, ordering)) => {
-                self.unblock(ordering.as_slice()).await;
+                self.turn(TurnAfter::End, ordering);
                 Cancelled::AtOnce
             }
             Some((_, true, _)) => {

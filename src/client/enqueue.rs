@@ -1,6 +1,7 @@
 //! `enqueue`: one call, many calls, or calls inside a transaction of the caller's own.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Client;
@@ -9,7 +10,7 @@ use crate::job::{
     Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf,
     bounded_text, check_name,
 };
-use crate::store::{CallRow, Executor, Notice, OrderingKey};
+use crate::store::{CallRow, Executor, Notice, OrderingKey, TurnAfter};
 
 /// How many calls, and how many bytes of payload, one statement of a bulk enqueue takes at most.
 const CHUNK_CALLS: usize = 5_000;
@@ -38,7 +39,7 @@ impl Client {
         let (notice, ordering) = (notice_of(&row), row.ordering());
         let id = self.0.coalescer.enqueue(row).await?;
         self.tell(notice);
-        self.unblock(ordering.as_slice()).await;
+        self.turn(TurnAfter::Enqueue, ordering);
         Ok(id)
     }
 
@@ -71,7 +72,7 @@ impl Client {
         told.queues
             .into_iter()
             .for_each(|((queue, is_due), priority)| self.tell(notice(queue, is_due, priority)));
-        self.unblock(&told.keys).await;
+        self.turn(TurnAfter::Enqueue, told.keys);
         Ok(ids)
     }
 
@@ -127,27 +128,6 @@ impl Client {
         });
     }
 
-    /// Gives jobs their turn whose keys may have come free while they were enqueued, or just now. If it
-    /// fails, the scheduler's sweep finds them.
-    pub(crate) async fn unblock(&self, keys: &[OrderingKey]) {
-        if keys.is_empty() {
-            return;
-        }
-        match self.0.store.unblock(Some(keys)).await {
-            Ok(unblocked) => self.tell_of_turns(unblocked),
-            Err(error) => {
-                tracing::debug!(%error, "the next jobs of some ordering keys wait a little")
-            }
-        }
-    }
-
-    /// Wakes the queues of jobs whose turn has come.
-    pub(crate) fn tell_of_turns(&self, unblocked: Vec<(String, i16)>) {
-        for (queue, priority) in unblocked {
-            self.tell(Notice::Available { queue, priority });
-        }
-    }
-
     pub(crate) fn tell(&self, notice: Notice) {
         self.0.wakeups.wake(&notice);
         self.0.announcer.announce(notice);
@@ -161,7 +141,7 @@ impl Client {
                 for ((queue, is_due), priority) in &told.queues {
                     client.tell(notice(queue.clone(), *is_due, *priority));
                 }
-                client.unblock(&told.keys).await;
+                client.turn(TurnAfter::Enqueue, told.keys.iter().cloned());
             }
         });
     }
@@ -248,7 +228,7 @@ fn checked_limit(limit: Duration) -> Result<i64, String> {
     }
 }
 
-fn checked_key(key: std::borrow::Cow<'static, str>) -> Result<String, String> {
+fn checked_key(key: Cow<'static, str>) -> Result<String, String> {
     let checked = check_name(NameOf::OrderingKey, &key);
     checked.map_err(|why| why.to_string())?;
     Ok(key.into_owned())
@@ -277,7 +257,7 @@ fn checked_due(due: Due) -> Result<Due, String> {
 struct Told {
     /// Which queues got jobs that are due, or will be, and the most urgent priority of each.
     queues: HashMap<(String, bool), i16>,
-    keys: Vec<OrderingKey>,
+    keys: HashSet<OrderingKey>,
 }
 
 impl Told {

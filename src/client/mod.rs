@@ -6,6 +6,7 @@ mod coalescer;
 mod control;
 mod enqueue;
 mod gather;
+mod turns;
 mod wakeups;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ pub(crate) use wakeups::{Interest, Wakeups};
 
 use announcer::Announcer;
 use coalescer::Coalescer;
+use turns::Turns;
 
 use crate::Error;
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, Kind, MAX_PAYLOAD_LIMIT};
@@ -48,6 +50,7 @@ struct Inner {
     wakeups: Wakeups,
     coalescer: Arc<Coalescer>,
     announcer: Arc<Announcer>,
+    turns: Turns,
 }
 
 /// What a client is made of.
@@ -99,6 +102,7 @@ impl Client {
         } = parts;
         let coalescer = Arc::new(Coalescer::new(store.clone()));
         let announcer = Arc::new(Announcer::new(store.clone()));
+        let turns = Turns::new(store.clone());
         Self(Arc::new(Inner {
             store,
             kinds,
@@ -106,6 +110,7 @@ impl Client {
             wakeups,
             coalescer,
             announcer,
+            turns,
         }))
     }
 

@@ -106,10 +106,12 @@ impl Call {
     /// Runs the jobs of its queue that have this key one at a time, on whichever node, in the order of
     /// their enqueue; other keys run beside. At most 200 bytes.
     ///
-    /// A job holds its key from its enqueue until it has ended. While it waits for its time, snoozes
-    /// or waits for a retry, those behind it wait too; once it is completed, cancelled or dead they go
-    /// on. A dead job that is requeued comes before those that still wait. Two enqueues whose
-    /// transactions overlap have no order of their own.
+    /// A job holds its key from its enqueue until it has ended. While it waits for its time, snoozes or
+    /// waits for a retry, those behind it wait too, so give it a backoff and a budget that they can bear;
+    /// once it is completed, cancelled or dead they go on. Priorities count between keys, not within
+    /// one. A dead job that is requeued comes before those that still wait. Two enqueues whose
+    /// transactions overlap have no order of their own. A handler whose node was taken for dead may
+    /// still be running when its job and the next ones run elsewhere; its answer is refused.
     pub fn ordering_key(mut self, key: impl Into<Cow<'static, str>>) -> Self {
         self.ordering_key = Some(key.into());
         self

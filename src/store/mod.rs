@@ -39,7 +39,7 @@ pub use executor::Executor;
 pub(crate) use lifeline::{Lifeline, Renewal};
 pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
-pub(crate) use ordering::OrderingKey;
+pub(crate) use ordering::{OrderingKey, TurnAfter};
 pub use read::{Arguments, DeadLetter, JobFilter, JobInfo, QueueInfo};
 pub(crate) use settle::Settlement;
 
@@ -76,7 +76,7 @@ statements!(
 pub(crate) struct Lanes {
     /// One for each queue's fetcher.
     pub(crate) claim: usize,
-    /// The ledger and the scheduler.
+    /// The ledger, the scheduler, and the client's turns of ordering keys.
     pub(crate) settle: usize,
 }
 

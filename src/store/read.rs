@@ -161,6 +161,8 @@ pub struct QueueInfo {
     pub executing: u32,
     /// Jobs that wait for their time, scheduled or to be retried; counted up to 10,000.
     pub waiting: u32,
+    /// Jobs that wait for an earlier one with their ordering key to end; counted up to 10,000.
+    pub behind: u32,
     /// How long the oldest of the next hundred available jobs has been on the board.
     pub oldest: Option<Duration>,
     /// How many live nodes serve it. Zero: its jobs wait until one does.
@@ -227,11 +229,12 @@ type QueueSql = (
     BigInt,
     BigInt,
     BigInt,
+    BigInt,
     Nullable<BigInt>,
     BigInt,
     Array<Text>,
 );
-type QueueTuple = (String, i64, i64, i64, Option<i64>, i64, Vec<String>);
+type QueueTuple = (String, i64, i64, i64, i64, Option<i64>, i64, Vec<String>);
 
 impl Store {
     /// Where a job stands.
@@ -356,7 +359,7 @@ fn dead((identity, story): DeadTuple) -> Result<DeadLetter, Error> {
 }
 
 fn queue(
-    (queue, available, executing, waiting, oldest_ms, nodes, unserved_kinds): QueueTuple,
+    (queue, available, executing, waiting, behind, oldest_ms, nodes, unserved_kinds): QueueTuple,
 ) -> QueueInfo {
     let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
     QueueInfo {
@@ -364,6 +367,7 @@ fn queue(
         available: count(available),
         executing: count(executing),
         waiting: count(waiting),
+        behind: count(behind),
         oldest: oldest_ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())),
         nodes: count(nodes),
         unserved_kinds,

@@ -88,8 +88,11 @@ impl Database {
 impl Store {
     /// How many jobs of a queue, or of all, could run now or do.
     pub(crate) async fn count_due(&self, queue: Option<&str>) -> Result<u64, Error> {
-        let sql = "select count(*) from callboard.jobs where ($1::text is null or queue = $1) and \
-                   (state in ('available', 'executing') or due_at <= clock_timestamp())";
+        // A job behind one that waits for its time waits for it too.
+        let sql = "select count(*) from callboard.jobs j where ($1::text is null or queue = $1) and \
+                   (state in ('available', 'executing') or due_at <= clock_timestamp()) and \
+                   not exists (select from callboard.jobs e where e.queue = j.queue and \
+                       e.ordering_key = j.ordering_key and e.id < j.id and e.due_at > clock_timestamp())";
         let statement = Statement::new(sql, self.database().schema_name());
         let binds: [&dyn Bind; 1] = [&typed::<Nullable<Text>, _>(&queue)];
         let mut session = self.clients().await?;
@@ -103,7 +106,7 @@ impl Store {
     }
 
     /// Brings every waiting job's time nearer.
-    pub(crate) async fn move_time(&self, by: Duration) -> Result<usize, Error> {
+    pub(crate) async fn advance(&self, by: Duration) -> Result<usize, Error> {
         let sql = "update callboard.jobs set due_at = due_at - $1 * interval '1 millisecond' \
                    where state in ('scheduled', 'retryable')";
         let statement = Statement::new(sql, self.database().schema_name());

@@ -99,7 +99,7 @@ impl TestBoard {
     ///
     /// When the database cannot be reached.
     pub async fn advance(&self, by: Duration) {
-        let moved = self.rows.store().move_time(by).await;
+        let moved = self.rows.store().advance(by).await;
         moved.unwrap_or_else(|error| panic!("cannot advance the time by {by:?}: {error}"));
         self.client().tell(Notice::Scheduled);
     }

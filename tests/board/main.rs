@@ -45,5 +45,6 @@ mod starting;
 mod starvation;
 mod text;
 mod transaction;
+mod turns;
 mod upkeep;
 mod worker_state;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callboard::supervision::ChildStatus;
 use callboard::testing::TestBoard;
-use callboard::{JobId, JobState, call};
+use callboard::{Job, JobId, JobState, call};
 
 use crate::jobs::{Mail, Newsletter, application, look};
 
@@ -92,4 +92,22 @@ async fn time_moves_to_the_next_due_job() {
 )]
 async fn draining_an_unknown_queue_names_the_known_ones() {
     TestBoard::paused(application).await.drain("post").await;
+}
+
+#[tokio::test]
+async fn a_drain_leaves_those_alone_that_are_behind_a_job_that_waits() {
+    let board = TestBoard::paused(application).await;
+    let client = board.client();
+    let mail = |user| Mail { user }.call().ordering_key("one by one");
+    let head = client
+        .enqueue(mail(1).run_in(Duration::from_secs(60)))
+        .await
+        .unwrap();
+    let behind = client.enqueue(mail(2)).await.unwrap();
+    assert_eq!(board.drain("mail").await.completed, 0);
+    board.advance(Duration::from_secs(60)).await;
+    assert_eq!(board.drain("mail").await.completed, 2);
+    for job in [head, behind] {
+        assert_eq!(board.settled(job).await.state, JobState::Completed);
+    }
 }

@@ -14,18 +14,22 @@ update callboard.jobs
               where queue = $2 and state = 'available' and not is_behind and deaths = 0 and kind = any($3)
                 and (priority, id) > ($4, $5)
                 and (ordering_key is null
-                     or not exists (select from callboard.jobs e
-                                     where e.queue = $2 and e.ordering_key = j.ordering_key
-                                       and (e.id < j.id or e.state = 'executing')))
+                     or not (exists (select from callboard.jobs e
+                                      where e.queue = $2 and e.ordering_key = j.ordering_key and e.id < j.id)
+                          or exists (select from callboard.jobs e
+                                      where e.queue = $2 and e.ordering_key = j.ordering_key
+                                        and e.state = 'executing')))
               order by priority, id
               limit $6
                 for update skip locked)
     || array(select j.ctid from callboard.jobs j
               where queue = $2 and state = 'available' and not is_behind and deaths > 0 and kind = any($3)
                 and (ordering_key is null
-                     or not exists (select from callboard.jobs e
-                                     where e.queue = $2 and e.ordering_key = j.ordering_key
-                                       and (e.id < j.id or e.state = 'executing')))
+                     or not (exists (select from callboard.jobs e
+                                      where e.queue = $2 and e.ordering_key = j.ordering_key and e.id < j.id)
+                          or exists (select from callboard.jobs e
+                                      where e.queue = $2 and e.ordering_key = j.ordering_key
+                                        and e.state = 'executing')))
               order by priority, id
               limit $7
                 for update skip locked))

@@ -11,8 +11,7 @@ select queue, kind,
        case when due_at > now then due_at end,
        args, ordering_key,
        ordering_key is not null
-           and (is_repeated or exists (select from callboard.jobs e
-                                        where e.queue = due.queue and e.ordering_key = due.ordering_key))
+           and (is_repeated or callboard.is_key_taken(queue, ordering_key))
   from (select timed.*,
                coalesce(timestamptz 'epoch' + at_us * interval '1 microsecond',
                         now + after_ms * interval '1 millisecond') as due_at

@@ -1,6 +1,7 @@
--- Every queue that has jobs or is served: counts by state (waiting ones capped at $1), the age of the
--- oldest available job, the live nodes that serve it, and the kinds that wait with no live node for
--- them. Counting what executes reads the whole table; this is for people, not for the hot path.
+-- Every queue that has jobs or is served: counts by state (those that wait, and those that are behind
+-- others of their ordering key, capped at $1), the age of the oldest available job, the live nodes that
+-- serve it, and the kinds that wait with no live node for them. Counting what executes reads the whole
+-- table; this is for people, not for the hot path.
 with recursive step as (
     -- A loose index scan: one probe a queue instead of a read of every job.
     (select queue from callboard.jobs where state = 'available' and not is_behind order by queue limit 1)
@@ -29,6 +30,8 @@ select n.queue,
        (select count(*) from (select from callboard.jobs j
                                where j.queue = n.queue and j.state in ('scheduled', 'retryable')
                                limit $1) as capped),
+       (select count(*) from (select from callboard.jobs j
+                               where j.queue = n.queue and j.is_behind limit $1) as capped),
        (select (extract(epoch from clock_timestamp() - min(sample.enqueued_at)) * 1000)::bigint
           from (select enqueued_at from callboard.jobs j
                  where j.queue = n.queue and j.state = 'available' and not j.is_behind

@@ -4,6 +4,8 @@
 -- A job learns at its enqueue that it is behind another, and that one's end is another transaction:
 -- neither may see the other. So both sides run this after their commit, and whoever is later finds
 -- what the other missed; a transaction that nobody runs this after is found by the scheduler's sweep.
+--
+-- = any(array(...)) looks up the few ids; a join may read everybody who waits.
 with recursive step as (
     -- A loose index scan: one probe a key.
     (select queue, ordering_key from callboard.jobs
@@ -22,19 +24,26 @@ keys as (
     select queue, ordering_key from unnest($1::text[], $2::text[]) as given (queue, ordering_key)
 ),
 head as materialized (
-    select (select j.id from callboard.jobs j
-             where j.queue = keys.queue and j.ordering_key = keys.ordering_key
-             order by j.id limit 1) as id
-      from keys
+    select first.*
+      from keys,
+           lateral (select j.id, j.queue, j.priority, j.state, j.is_behind from callboard.jobs j
+                     where j.queue = keys.queue and j.ordering_key = keys.ordering_key
+                     order by j.id limit 1) as first
 ),
 turn as materialized (
     -- Locked in id order, as everywhere.
     select j.id from callboard.jobs j
-     where j.id in (select id from head) and j.is_behind
+     where j.id = any(array(select id from head where is_behind)) and j.is_behind
      order by j.id
        for update
+),
+turned as (
+    update callboard.jobs j set is_behind = false
+     where j.id = any(array(select id from turn))
+    returning j.queue, j.priority
 )
-update callboard.jobs j set is_behind = false
-  from turn
- where j.id = turn.id
-returning j.queue, j.priority
+select queue, priority from turned
+union all
+-- Who never was behind, since it was enqueued beside the one before it or was dead, has been passed over
+-- until now ($3: so somebody has to be told).
+select queue, priority from head where $3 and state = 'available' and not is_behind
