@@ -23,7 +23,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// ordering key looks at once; this finds what long transactions and deaths at the wrong moment left.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// With very many keys that somebody waits for, a sweep takes at most one part in so many of the time.
-const SWEEP_SHARE: u32 = 50;
+const SWEEP_SHARE: u32 = 10;
+/// The longest time between two sweeps, however long they take.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 /// How many jobs one statement promotes at most.
 const BATCH: u32 = 1_000;
 
@@ -121,7 +123,7 @@ impl SchedulerState {
         if began >= self.next_sweep_at {
             let next = self.office.store.unblock_all().await?;
             self.office.client.tell_of_turns(next, TurnAfter::End);
-            let rest = SWEEP_EVERY.max(began.elapsed() * SWEEP_SHARE);
+            let rest = (began.elapsed() * SWEEP_SHARE).clamp(SWEEP_EVERY, LONGEST_REST);
             self.next_sweep_at = Instant::now() + rest;
         }
         Ok(next_due)
