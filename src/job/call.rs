@@ -104,7 +104,7 @@ impl Call {
     }
 
     /// Runs the jobs of its queue that have this key one at a time, on whichever node, in the order of
-    /// their enqueue; other keys run beside. At most 200 bytes.
+    /// their enqueue; other keys run beside. At most 200 bytes, no white space.
     ///
     /// A job holds its key from its enqueue until it has ended. While it waits for its time, snoozes or
     /// waits for a retry, those behind it wait too, so give it a backoff and a budget that they can bear;

@@ -98,7 +98,7 @@ async fn draining_an_unknown_queue_names_the_known_ones() {
 async fn a_drain_leaves_those_alone_that_are_behind_a_job_that_waits() {
     let board = TestBoard::paused(application).await;
     let client = board.client();
-    let mail = |user| Mail { user }.call().ordering_key("one by one");
+    let mail = |user| Mail { user }.call().ordering_key("one-by-one");
     let head = client
         .enqueue(mail(1).run_in(Duration::from_secs(60)))
         .await
