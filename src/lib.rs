@@ -99,7 +99,7 @@ pub mod testing;
 pub use board::Board;
 pub use client::Client;
 pub use error::Error;
-pub use handler::{Context, Handler, Job};
+pub use handler::{Batch, BatchContext, BatchJob, Context, Handler, Job};
 pub use job::{Backoff, Call, JobId, JobState, Outcome};
 pub use queue::Queue;
 pub use store::{Database, DeadFilter, JobFilter, JobInfo};

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use ractor::ActorCell;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::builder::{Builder, Migrates};
@@ -85,6 +85,7 @@ impl Builder {
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
             is_closing: AtomicBool::new(false),
+            closing: Notify::new(),
         }))
     }
 

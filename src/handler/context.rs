@@ -2,65 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::batch::{JobFacts, Post};
+use super::stop::{CancelReason, StopSignal};
 use super::{WorkerState, panics};
 use crate::client::Client;
 use crate::job::{Attempt, JobId, NodeId, Transition};
 use crate::store::{Executor, Settlement};
 use crate::{BoxError, Error};
-
-/// Why a running attempt is told to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum CancelReason {
-    /// Somebody asked for the job's cancellation.
-    Requested = 1,
-    /// The node lost the job: it was silent for too long, and others have taken it back.
-    LeaseLost = 2,
-    /// The node shuts down and its grace is over.
-    Shutdown = 3,
-    /// The attempt's time limit has passed.
-    TimeLimit = 4,
-}
-
-/// The line between an attempt and those who may stop it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct StopSignal {
-    token: CancellationToken,
-    reason: Arc<AtomicU8>,
-}
-
-impl StopSignal {
-    /// Tells the attempt to stop; the first reason stands.
-    pub(crate) fn stop(&self, reason: CancelReason) {
-        let first =
-            self.reason
-                .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
-        if first.is_ok() {
-            self.token.cancel();
-        }
-    }
-
-    pub(crate) fn reason(&self) -> Option<CancelReason> {
-        match self.reason.load(Ordering::Acquire) {
-            1 => Some(CancelReason::Requested),
-            2 => Some(CancelReason::LeaseLost),
-            3 => Some(CancelReason::Shutdown),
-            4 => Some(CancelReason::TimeLimit),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn token(&self) -> &CancellationToken {
-        &self.token
-    }
-}
 
 /// What an attempt is born with.
 #[derive(Debug)]
@@ -114,6 +68,32 @@ impl Context {
             false => InTransaction::No,
         };
         (self.state, in_transaction)
+    }
+
+    pub(super) fn facts(&self) -> JobFacts {
+        JobFacts {
+            id: self.parts.id,
+            attempt: self.parts.attempt,
+            failures: self.parts.failures,
+            max_attempts: self.parts.max_attempts,
+            enqueued_at: self.parts.enqueued_at,
+        }
+    }
+
+    pub(super) fn post(&self) -> Post {
+        Post {
+            client: self.parts.client.clone(),
+            node: self.parts.node,
+        }
+    }
+
+    pub(super) fn signal(&self) -> &StopSignal {
+        &self.parts.signal
+    }
+
+    /// Whether the job was completed in a transaction, once somebody asked for that.
+    pub(super) fn completed(&mut self) -> Arc<AtomicBool> {
+        Arc::clone(self.completed.get_or_insert_default())
     }
 
     /// The job's id. It stays the same over all attempts, so it is the idempotency key for effects
@@ -271,7 +251,7 @@ impl Context {
             attempt: self.parts.attempt,
             node: self.parts.node,
             client: self.parts.client.clone(),
-            completed: Arc::clone(self.completed.get_or_insert_default()),
+            completed: self.completed(),
         }
     }
 
@@ -335,7 +315,8 @@ impl Completion {
             diagnostics: None,
         };
         let store = self.client.store();
-        if !store.settle_on(executor, self.node, &settlement).await? {
+        let accepted = store.settle_on(executor, self.node, &[settlement]).await?;
+        if accepted.is_empty() {
             return Err(Error::lease_lost(format!(
                 "attempt {} of job {} is not the current one any more; its transaction must roll back",
                 self.attempt, self.id

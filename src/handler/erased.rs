@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::{Context, Job};
+use super::{BatchHandler, Context, Job};
 use crate::BoxError;
 use crate::job::{Codec, DecodeError, Defaults, Kind, Outcome, Stored};
 
@@ -23,6 +23,8 @@ type Run =
 pub struct Handler {
     pub(crate) kind: Arc<Kind>,
     pub(crate) run: Arc<Run>,
+    /// Many at once, if the kind is a [`BatchJob`](super::BatchJob).
+    pub(crate) batch: Option<BatchHandler>,
     /// Where it was registered, for error messages.
     pub(crate) place: &'static Location<'static>,
 }
@@ -47,6 +49,7 @@ impl Handler {
         let place = Location::caller();
         Self {
             kind: Arc::new(kind),
+            batch: J::batching().map(|batching| BatchHandler::new(batching, Arc::clone(&codec))),
             run: runner(codec, |cx, job: J| Box::pin(job.perform(cx))),
             place,
         }

@@ -325,6 +325,7 @@ where
         Self {
             kind: Arc::new(kind),
             run,
+            batch: None,
             place,
         }
     }

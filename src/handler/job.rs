@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Context;
+use super::{Batching, Context};
 use crate::BoxError;
 use crate::job::{
     Backoff, Call, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT,
@@ -80,6 +80,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
     ///
     /// An error is a failed attempt: it is kept with the job, which is retried by its policy.
     fn perform(self, cx: &mut Context) -> impl Future<Output = Result<Outcome, BoxError>> + Send;
+
+    /// How many run at once, if this is a [`BatchJob`](super::BatchJob): implement that instead.
+    #[doc(hidden)]
+    #[must_use]
+    fn batching() -> Option<Batching<Self>> {
+        None
+    }
 
     /// This job as a call, to say what its enqueue does differently.
     fn call(&self) -> Call {

@@ -1,19 +1,30 @@
 //! What runs a job: the [`Job`] trait, functions as jobs, the [`Context`] they get, and the registry
 //! that finds them by kind.
 
+mod batch;
+mod batch_context;
+mod batch_job;
 mod context;
 mod erased;
 mod function;
 mod job;
 mod panics;
 mod registry;
+mod stop;
 mod worker_state;
 
-pub use context::{Blocking, CancelReason, Completion, Context, Stopped};
-pub(crate) use context::{ContextParts, InTransaction, StopSignal};
+pub(crate) use batch::{AnyBatch, BatchHandler, JobFacts, Member, Post, Unanswered};
+pub use batch::{Batch, Batched};
+pub use batch_context::BatchContext;
+pub(crate) use batch_job::BatchLimits;
+pub use batch_job::{BatchJob, Batching, DEFAULT_BATCH_SIZE};
+pub use context::{Blocking, Completion, Context, Stopped};
+pub(crate) use context::{ContextParts, InTransaction};
 pub use erased::Handler;
 pub use function::{Callable, Function, FunctionHandler, call_of, function_of, handler_of};
 pub use job::Job;
 pub(crate) use panics::{IN_HANDLER, Panicked, install_hook, panicked};
 pub(crate) use registry::Registry;
+pub use stop::CancelReason;
+pub(crate) use stop::{StopSignal, ended, stopped};
 pub(crate) use worker_state::{StateFactory, WorkerState};

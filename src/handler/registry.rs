@@ -23,6 +23,10 @@ impl Registry {
                 Error::config(format!("the handler registered at {}", handler.place)).because(why)
             };
             handler.kind.check().map_err(refused)?;
+            if let Some(batch) = &handler.batch {
+                let checked = batch.limits.check(&handler.kind.name);
+                checked.map_err(refused)?;
+            }
             for name in handler.kind.names() {
                 if let Some(earlier) = by_name.insert(name.to_owned(), handler.clone()) {
                     return Err(Error::config(format!(

@@ -116,6 +116,12 @@ impl fmt::Debug for Kind {
 #[error("{0}")]
 pub struct InvalidKind(String);
 
+impl InvalidKind {
+    pub(crate) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 impl From<InvalidName> for InvalidKind {
     fn from(name: InvalidName) -> Self {
         Self(name.to_string())

@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::performing::Performing;
 use super::{Counters, Office};
 use crate::handler::{
-    CancelReason, Context, ContextParts, Handler, InTransaction, StopSignal, WorkerState,
+    CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, StopSignal, WorkerState,
 };
 use crate::job::{Ending, Failure, FailureKind};
 
@@ -17,6 +17,12 @@ use crate::job::{Ending, Failure, FailureKind};
 #[derive(Debug, thiserror::Error)]
 #[error("a job panicked: {0}")]
 pub(crate) struct JobPanicked(String);
+
+impl JobPanicked {
+    pub(super) fn new(panicked: &Panicked) -> Self {
+        Self(panicked.message().to_owned())
+    }
+}
 
 /// What the executor knows of the worker it runs in.
 #[derive(Debug, Clone)]
@@ -66,7 +72,7 @@ impl Workplace {
             Ok(ending) => ending,
             Err(panicked) => {
                 Counters::add(&self.office.counters.panicked, 1);
-                let crash = JobPanicked(panicked.message().to_owned());
+                let crash = JobPanicked::new(&panicked);
                 lease.answer_panic(panicked);
                 return Err(crash);
             }
@@ -79,7 +85,12 @@ impl Workplace {
         Ok(state)
     }
 
-    fn context_parts(&self, handler: &Handler, lease: &Lease, limit: Duration) -> ContextParts {
+    pub(super) fn context_parts(
+        &self,
+        handler: &Handler,
+        lease: &Lease,
+        limit: Duration,
+    ) -> ContextParts {
         let job = lease.job();
         let span = tracing::info_span!(
             parent: None,
@@ -109,7 +120,7 @@ impl Workplace {
 }
 
 /// The attempt was stopped before its handler began.
-fn answer_unbegun(lease: Lease) {
+pub(super) fn answer_unbegun(lease: Lease) {
     match lease.signal().reason() {
         Some(CancelReason::Requested) => {
             let text = "cancelled before it began";

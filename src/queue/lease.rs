@@ -72,6 +72,11 @@ impl Lease {
         &self.job
     }
 
+    /// Its arguments, for whoever decodes them after the lease has gone on.
+    pub(crate) fn take_payload(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.job.payload)
+    }
+
     pub(crate) fn signal(&self) -> &StopSignal {
         &self.signal
     }

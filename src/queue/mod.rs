@@ -1,6 +1,7 @@
 //! One queue: its fetcher (a producer of leases), its workers (consumers), and the custody of what
 //! they hold.
 
+mod batch;
 mod claim_hint;
 mod claimer;
 mod config;
@@ -8,6 +9,8 @@ mod custody;
 mod executor;
 mod facts;
 mod fetcher;
+mod guard;
+mod in_hand;
 mod lease;
 mod look_ahead;
 mod office;

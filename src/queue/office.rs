@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{Custody, Facts, Outbox, Vitals};
 use crate::client::{Client, Wakeups};
@@ -32,6 +32,8 @@ pub(crate) struct Office {
     pub(crate) suspects: Arc<Semaphore>,
     pub(crate) lease: Duration,
     pub(crate) is_closing: AtomicBool,
+    /// Wakes who waits for the closing.
+    pub(crate) closing: Notify,
 }
 
 impl Office {
@@ -42,7 +44,16 @@ impl Office {
     /// No fetcher claims from here on.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
+        self.closing.notify_waiters();
         self.wakeups.wake_queues();
+    }
+
+    /// Waits until the board closes.
+    pub(crate) async fn closes(&self) {
+        let closing = self.closing.notified();
+        if !self.is_closing() {
+            closing.await;
+        }
     }
 }
 

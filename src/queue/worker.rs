@@ -1,4 +1,4 @@
-//! A worker: a consumer that asks, runs one attempt at a time, and asks again.
+//! A worker: a consumer that asks, runs one attempt (or one batch) at a time, and asks again.
 //!
 //! The only actor that awaits user code. When a job panics the worker crashes after it has answered
 //! for the attempt, and its successor begins with a state built anew.
@@ -6,12 +6,13 @@
 //! What is lost if it is killed at any await: nothing. Its leases answer when they are dropped, and
 //! its subscription takes its demand along.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::executor::Workplace;
+use super::in_hand::{Coming, InHand, Runs, Work};
 use super::lease::Lease;
 use super::{Office, Queue};
 use crate::BoxError;
@@ -27,6 +28,8 @@ pub(super) enum WorkerMessage {
     Follow(ProducerRef<Lease>),
     /// Run the next attempt in hand.
     Next,
+    /// Look whether a batch is due.
+    Look,
 }
 
 #[cfg(feature = "cluster")]
@@ -65,8 +68,11 @@ pub(super) struct WorkerData {
     state: Option<WorkerState>,
     subscription: Option<Subscription<Lease>>,
     demand: Demand,
-    /// Attempts in hand, each with what to ask for once it is done.
-    in_hand: VecDeque<(Lease, u32)>,
+    /// How many were asked for and have not come.
+    coming: u32,
+    in_hand: InHand<Lease>,
+    /// When it looks whether a batch is due.
+    looks_at: Option<Instant>,
     _following: Option<Following>,
 }
 
@@ -91,7 +97,9 @@ impl Worker {
             state: None,
             subscription: None,
             demand: Demand::halving(args.queue.max_demand),
-            in_hand: VecDeque::new(),
+            coming: 0,
+            in_hand: InHand::new(),
+            looks_at: None,
             _following: None,
             args,
         })
@@ -136,11 +144,14 @@ impl Worker {
                 return Ok(());
             }
             WorkerMessage::Next => {}
+            WorkerMessage::Look => data.looks_at = None,
         }
         data.run_next().await?;
-        if !data.in_hand.is_empty() {
+        if data.is_any_ready() {
             // By a message, so that a stop gets in between.
             myself.cast(WorkerMessage::Next)?;
+        } else {
+            data.look_later(&myself);
         }
         Ok(())
     }
@@ -148,24 +159,33 @@ impl Worker {
 
 impl WorkerData {
     fn receive(&mut self, events: Vec<Lease>) {
+        self.coming = self.coming.saturating_sub(events.len() as u32);
         let mut events = events.into_iter();
         for chunk in self.demand.receive(events.len()) {
             let in_chunk = events.by_ref().take(chunk.len).enumerate();
             for (index, lease) in in_chunk {
                 let is_last = index + 1 == chunk.len;
-                self.in_hand
-                    .push_back((lease, if is_last { chunk.ask_after } else { 0 }));
+                self.hold(lease, if is_last { chunk.ask_after } else { 0 });
             }
         }
     }
 
+    fn hold(&mut self, lease: Lease, ask_after: u32) {
+        let handler = self.args.office.registry.handler(&lease.job().kind);
+        let batch = handler.and_then(|handler| Some((handler, handler.batch.as_ref()?)));
+        let runs = batch.map_or(Runs::Alone, |(handler, batch)| {
+            Runs::Batched(&handler.kind.name, batch.limits)
+        });
+        let since = Instant::now() - lease.waited();
+        self.in_hand.push(lease, runs, since, ask_after);
+    }
+
     fn follow(&mut self, fetcher: ProducerRef<Lease>, myself: &ActorRef<WorkerMessage>) {
         let subscription = Subscription::begin(fetcher, myself.get_derived());
-        subscription.ask(self.demand.begin());
+        self.coming = self.demand.begin();
+        subscription.ask(self.coming);
         // What is in hand from the last fetcher was not asked of this one.
-        self.in_hand
-            .iter_mut()
-            .for_each(|(_, ask_after)| *ask_after = 0);
+        self.in_hand.forget_asks();
         self.subscription = Some(subscription);
     }
 
@@ -174,18 +194,62 @@ impl WorkerData {
             // Dropped, they are released; nothing begins any more.
             self.in_hand.clear();
         }
-        let Some((lease, ask_after)) = self.in_hand.pop_front() else {
+        let Some(work) = self.in_hand.next(Instant::now(), self.is_coming()) else {
             return Ok(());
         };
         let state = self
             .state
             .take()
             .expect("a worker has its state between jobs");
-        self.state = Some(self.workplace.execute(lease, state).await?);
-        if let Some(subscription) = &self.subscription {
-            subscription.ask(ask_after);
-        }
+        let (executed, ask_after) = match work {
+            Work::One(lease, ask_after) => (self.workplace.execute(lease, state).await, ask_after),
+            Work::Many(leases, ask_after) => {
+                let executed = self.workplace.execute_batch(leases, state).await;
+                (executed, ask_after)
+            }
+        };
+        self.state = Some(executed?);
+        self.ask(ask_after);
         Ok(())
+    }
+
+    fn ask(&mut self, demand: u32) {
+        if let Some(subscription) = &self.subscription {
+            self.coming = self.coming.saturating_add(demand);
+            subscription.ask(demand);
+        }
+    }
+
+    fn is_coming(&self) -> Coming {
+        match self.coming {
+            0 => Coming::Nothing,
+            _ => Coming::Something,
+        }
+    }
+
+    fn is_any_ready(&mut self) -> bool {
+        let coming = self.is_coming();
+        self.in_hand.is_any_ready(Instant::now(), coming)
+    }
+
+    /// Looks again when a batch that gathers is due, or the board closes.
+    fn look_later(&mut self, myself: &ActorRef<WorkerMessage>) {
+        let Some(due) = self.in_hand.due() else {
+            return;
+        };
+        if self.looks_at.is_some_and(|at| at <= due) {
+            return;
+        }
+        self.looks_at = Some(due);
+        let (office, myself) = (Arc::clone(&self.args.office), myself.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = office.closes() => {}
+            }
+            // A worker that is gone has nothing in hand.
+            let _gone = myself.cast(WorkerMessage::Look);
+        });
     }
 }
 

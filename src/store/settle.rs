@@ -144,16 +144,18 @@ impl Store {
         Ok(written.into_iter().map(JobId::from_i64).collect())
     }
 
-    /// Writes one answer on the caller's own connection, in whatever transaction is open there, and
-    /// tells whether it was accepted.
+    /// Writes answers on the caller's own connection, in whatever transaction is open there, and tells
+    /// which were accepted.
     pub(crate) async fn settle_on(
         &self,
         executor: impl Executor,
         node: NodeId,
-        settlement: &Settlement,
-    ) -> Result<bool, Error> {
+        settlements: &[Settlement],
+    ) -> Result<Vec<JobId>, Error> {
         let mut columns = Columns::default();
-        columns.push(settlement);
+        settlements
+            .iter()
+            .for_each(|settlement| columns.push(settlement));
         let node = node.as_i64();
         let (statement, diesel) = (&self.sql().settle, binds!(&node, columns));
         let raw: [&(dyn ToSql + Sync); 9] = [
@@ -173,7 +175,8 @@ impl Store {
             diesel: &diesel,
             raw: &raw,
         };
-        Ok(!executor.ids(query).await?.is_empty())
+        let accepted = executor.ids(query).await?;
+        Ok(accepted.into_iter().map(JobId::from_i64).collect())
     }
 }
 

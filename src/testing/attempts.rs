@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
-use crate::handler::{Context, Handler};
+use crate::handler::Handler;
 use crate::job::{Attempt, JobId, Outcome};
 
-/// What happens to an attempt instead of its handler's run.
+/// What happens to an attempt instead of its handler's run. In a batch it happens to the whole batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mishap {
@@ -37,13 +38,13 @@ impl Mishap {
         Self::Fail(text.into())
     }
 
-    async fn happen(self, cx: &mut Context) -> Result<Outcome, BoxError> {
+    pub(super) async fn happen(self, cancellation: CancellationToken) -> Result<Outcome, BoxError> {
         match self {
             Self::Panic(text) => panic!("{text}"),
             Self::Fail(text) => Err(text.into()),
             Self::Exit(code) => std::process::exit(code),
             Self::Hang => {
-                cx.cancellation().cancelled().await;
+                cancellation.cancelled().await;
                 Err("hung until it was told to stop".into())
             }
         }
@@ -95,9 +96,10 @@ impl Attempts {
     pub(super) fn wrap(&self, mut handler: Handler) -> Handler {
         let (attempts, run) = (self.clone(), handler.run);
         handler.run = Arc::new(move |cx, stored| {
-            let begun = attempts.begin(cx);
-            let performed = match attempts.mishap_of(cx) {
-                Some(mishap) => Box::pin(mishap.happen(cx)),
+            let attempt = (cx.job_id(), cx.attempt());
+            let begun = attempts.begin(attempt, cx.queue(), cx.worker());
+            let performed = match attempts.mishap_of(cx.kind(), cx.attempt()) {
+                Some(mishap) => Box::pin(mishap.happen(cx.cancellation().clone())),
                 None => run(cx, stored)?,
             };
             Ok(Box::pin(async move {
@@ -108,34 +110,35 @@ impl Attempts {
                 }
             }))
         });
+        handler.batch = handler.batch.map(|batch| self.wrap_batch(batch));
         handler
     }
 
-    fn begin(&self, cx: &Context) -> Begun {
+    pub(super) fn begin(&self, attempt: (JobId, Attempt), queue: &str, worker: &str) -> Begun {
         let crash = Arc::new(Notify::new());
+        let (job, number) = attempt;
         let running = Running {
-            attempt: cx.attempt(),
-            queue: cx.queue().to_owned(),
-            worker: cx.worker().to_owned(),
+            attempt: number,
+            queue: queue.to_owned(),
+            worker: worker.to_owned(),
             crash: Arc::clone(&crash),
         };
-        let job = cx.job_id();
         self.0.running.send_modify(|all| {
             all.insert(job, running);
         });
         Begun {
             attempts: self.clone(),
-            key: (job, cx.attempt()),
+            key: attempt,
             crash,
         }
     }
 
-    fn mishap_of(&self, cx: &Context) -> Option<Mishap> {
+    pub(super) fn mishap_of(&self, kind: &str, attempt: Attempt) -> Option<Mishap> {
         let mishaps = self.mishaps();
         if mishaps.is_empty() {
             return None;
         }
-        let key = (cx.kind().to_owned(), cx.attempt().as_i32());
+        let key = (kind.to_owned(), attempt.as_i32());
         mishaps.get(&key).cloned()
     }
 
@@ -148,10 +151,11 @@ impl Attempts {
 }
 
 /// Marks an attempt as running until it is dropped.
-struct Begun {
+pub(super) struct Begun {
     attempts: Attempts,
     key: (JobId, Attempt),
-    crash: Arc<Notify>,
+    /// Told by a test that wants the handler to panic.
+    pub(super) crash: Arc<Notify>,
 }
 
 impl Drop for Begun {

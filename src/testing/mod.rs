@@ -130,6 +130,7 @@ mod throwaway;
 mod tree;
 mod waiting;
 mod wanted;
+mod watched_batch;
 
 pub use attempts::Mishap;
 pub use board::{DEFAULT_PATIENCE, TestBoard};

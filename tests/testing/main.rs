@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod assertions;
+mod batches;
 mod connections;
 mod drains;
 mod faults;

@@ -1,0 +1,85 @@
+//! The line between an attempt and those who may stop it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::BoxError;
+use crate::job::{Ending, Failure, FailureKind, Outcome};
+
+/// Why a running attempt is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// Somebody asked for the job's cancellation.
+    Requested = 1,
+    /// The node lost the job: it was silent for too long, and others have taken it back.
+    LeaseLost = 2,
+    /// The node shuts down and its grace is over.
+    Shutdown = 3,
+    /// The attempt's time limit has passed.
+    TimeLimit = 4,
+}
+
+/// The line between an attempt and those who may stop it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopSignal {
+    token: CancellationToken,
+    reason: Arc<AtomicU8>,
+}
+
+impl StopSignal {
+    /// Tells the attempt to stop; the first reason stands.
+    pub(crate) fn stop(&self, reason: CancelReason) {
+        let first =
+            self.reason
+                .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok() {
+            self.token.cancel();
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<CancelReason> {
+        match self.reason.load(Ordering::Acquire) {
+            1 => Some(CancelReason::Requested),
+            2 => Some(CancelReason::LeaseLost),
+            3 => Some(CancelReason::Shutdown),
+            4 => Some(CancelReason::TimeLimit),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+/// How an attempt ended whose handler said this, in the light of whether it was told to stop.
+pub(crate) fn ended(said: Result<Outcome, BoxError>, reason: Option<CancelReason>) -> Ending {
+    match said {
+        Ok(outcome) => Ending::Decided(outcome),
+        Err(error) => stopped(reason, Failure::from_error(&*error)),
+    }
+}
+
+/// A failure, in the light of whether the handler was told to stop.
+pub(crate) fn stopped(reason: Option<CancelReason>, failure: Failure) -> Ending {
+    match reason {
+        Some(CancelReason::Requested) => Ending::Cancelled(Failure {
+            kind: FailureKind::Cancelled,
+            ..failure
+        }),
+        Some(CancelReason::Shutdown) => Ending::Interrupted(Failure {
+            kind: FailureKind::Interrupted,
+            ..failure
+        }),
+        Some(CancelReason::TimeLimit) => Ending::Failed(Failure {
+            kind: FailureKind::TimedOut,
+            ..failure
+        }),
+        // A lost lease's answer is refused by the fence, whatever it says.
+        _ => Ending::Failed(failure),
+    }
+}
