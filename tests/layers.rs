@@ -11,7 +11,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("job", &[]),
     ("store", &["job"]),
     ("supervision", &[]),
-    ("stage", &[]),
+    ("stage", &["supervision"]),
     ("client", &["job", "store"]),
     ("handler", &["job", "store", "client"]),
     (

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use callboard::call;
+use callboard::stage::SubscribeOptions;
+use futures_util::StreamExt;
 
 use crate::Effort;
 use crate::figure::Figure;
@@ -104,7 +106,7 @@ pub(crate) async fn killed_queue(server: &str, effort: Effort) -> Result<Figure,
 /// The ledger is killed with a job running; measured until that job's answer is confirmed.
 pub(crate) async fn killed_ledger(server: &str, effort: Effort) -> Result<Figure, Failed> {
     let stage = Stage::set(server).await?;
-    let mut attempts = stage.board.attempts();
+    let mut attempts = stage.board.attempts().stream(SubscribeOptions::new())?;
     let mut samples = Vec::new();
     for _ in 0..effort.kills {
         stage.board.client().enqueue(call!(hold())).await?;
@@ -112,7 +114,7 @@ pub(crate) async fn killed_ledger(server: &str, effort: Effort) -> Result<Figure
         let killed = Instant::now();
         stage.actor(&LEDGER)?.kill();
         stage.let_go();
-        attempts.next().await.ok_or("the board is gone")??;
+        attempts.next().await.ok_or("the board is gone")?;
         samples.push(killed.elapsed());
         stage.quiet().await?;
     }

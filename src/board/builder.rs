@@ -11,7 +11,8 @@ use crate::Error;
 use crate::client::check_payload_limit;
 use crate::handler::{Handler, Job};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT};
-use crate::queue::Queue;
+use crate::queue::{Attempted, Queue};
+use crate::stage::Source;
 use crate::store::Database;
 use crate::supervision::{ChildSpec, Shutdown};
 
@@ -45,6 +46,7 @@ pub struct Builder {
     pub(super) migrates: Migrates,
     pub(super) retry_start_for: Duration,
     pub(super) children: Vec<ChildSpec>,
+    pub(super) attempts: Source<Attempted>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +70,15 @@ impl Builder {
             migrates: Migrates::AtStart,
             retry_start_for: Duration::ZERO,
             children: Vec::new(),
+            attempts: Source::new("attempts"),
         }
+    }
+
+    /// What will become of every attempt on this node; see [`Board::attempts`]. For consumers among
+    /// the board's own [children](Self::child).
+    #[must_use]
+    pub fn attempts(&self) -> Source<Attempted> {
+        self.attempts.clone()
     }
 
     /// Serves a queue on this node.

@@ -17,6 +17,9 @@ use crate::queue::Office;
 /// answers to be written.
 const CUT_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long followers of attempts may take for the last of them.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
 /// The gate hears nothing.
 pub(super) enum GateMessage {}
 
@@ -59,12 +62,19 @@ impl Gate {
 impl GateArgs {
     /// How long closing takes at most.
     pub(super) fn closes_within(&self) -> Duration {
-        self.grace + self.cancel_grace + CUT_WITHIN
+        self.grace + self.cancel_grace + CUT_WITHIN + TOLD_WITHIN
     }
 
     async fn close(&self) {
-        let custody = &self.office.custody;
         self.office.close();
+        self.settle().await;
+        // While followers in the board's own tree are still there.
+        self.office.facts.delivered(TOLD_WITHIN).await;
+    }
+
+    /// Waits until every answer is written, or its time is up.
+    async fn settle(&self) {
+        let custody = &self.office.custody;
         tracing::info!(in_hand = custody.count(), grace = ?self.grace, "closing: nothing is claimed any more");
         tokio::select! {
             () = custody.empty() => return,

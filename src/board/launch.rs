@@ -81,7 +81,7 @@ impl Builder {
             custody: Custody::default(),
             vitals: Vitals::default(),
             counters: Counters::default(),
-            facts: Facts::default(),
+            facts: Facts::new(self.attempts.clone()),
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
             is_closing: AtomicBool::new(false),

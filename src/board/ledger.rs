@@ -22,6 +22,8 @@ use crate::store::{Notice, Settlement, TurnAfter};
 const BATCH: usize = 2_000;
 /// How long the last write may take when the board stops.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+/// How long followers of attempts may take for the last of them when the board stops.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// How soon answers are tried again that the database refused, one by one.
 const REFUSED_AGAIN_IN: Duration = Duration::from_secs(5);
 
@@ -109,6 +111,7 @@ impl Ledger {
         state: &mut LedgerState,
     ) -> Result<(), ActorProcessingErr> {
         state.flush().await;
+        state.office.facts.delivered(TOLD_WITHIN).await;
         Ok(())
     }
 }
@@ -172,9 +175,10 @@ impl LedgerState {
     /// Lets everybody know what was written.
     fn tell(&self, written: &[Answer], accepted: &HashSet<JobId>) {
         // First, so that who finds nothing in hand any more finds all told.
-        for answer in written {
-            let is_accepted = is_in_effect(answer, accepted);
-            self.office.facts.publish(answer, is_accepted);
+        if self.office.facts.is_followed() {
+            let told = written.iter();
+            let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
+            self.office.facts.publish(told);
         }
         let ended = written
             .iter()

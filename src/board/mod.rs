@@ -31,8 +31,11 @@ use crate::Error;
 use crate::client::Client;
 use crate::job::NodeId;
 use crate::queue::{Attempted, Office};
+use crate::stage::Source;
 use crate::store::Database;
-use crate::supervision::{Subscription, SupervisorRef};
+#[cfg(feature = "testing")]
+use crate::supervision::Subscription;
+use crate::supervision::SupervisorRef;
 
 /// How long the tree may take to stop beyond the graces: the ledger's last write, the goodbye, workers
 /// that block their threads.
@@ -87,12 +90,23 @@ impl Board {
         Health::of(&self.0.office, &self.0.root)
     }
 
-    /// Follows what becomes of every attempt on this node, from now on, as it is written. A follower
-    /// that falls behind by more than [`ATTEMPTS_CAPACITY`](crate::queue::ATTEMPTS_CAPACITY) is told
-    /// how many it missed; it never slows the board down.
+    /// What becomes of every attempt on this node, as it is written: a broadcast, to which any number
+    /// of [consumers](crate::stage::Consumer) subscribe, or a [stream](Source::stream).
+    ///
+    /// A subscription with [`WhenBehind::Miss`](crate::stage::WhenBehind::Miss) never slows anybody
+    /// down: what it has no demand for passes by, and is counted. The default,
+    /// [`WhenBehind::Hold`](crate::stage::WhenBehind::Hold), gets everything, and sets the pace of the
+    /// others; while more than some 20,000 attempts wait for it, no more jobs are claimed. News from
+    /// before its subscription, and what is in its hands when it stops, it does not get.
     #[must_use]
-    pub fn attempts(&self) -> Subscription<Attempted> {
-        self.0.office.facts.follow()
+    pub fn attempts(&self) -> Source<Attempted> {
+        self.0.office.facts.source()
+    }
+
+    /// Everything that is published from now on, to look back at.
+    #[cfg(feature = "testing")]
+    pub(crate) fn tap(&self) -> Subscription<Attempted> {
+        self.0.office.facts.tap()
     }
 
     /// What this node has done since its start.

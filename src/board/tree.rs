@@ -46,6 +46,7 @@ impl Blueprint {
                 actor(liveness::ROLE, Liveness, self.liveness)
                     .shutdown(Shutdown::Timeout(LAST_WORDS)),
             )
+            .child(office.facts.child().role("attempts").uncounted(is_killed))
             .child(
                 actor(ledger::ROLE, Ledger, Arc::clone(&office))
                     .shutdown(Shutdown::Timeout(LAST_WORDS)),

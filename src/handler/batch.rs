@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch_job::{BatchLimits, Batching, PerformBatch};
 use super::context::InTransaction;
 use super::stop::{CancelReason, StopSignal, ended};
-use super::{BatchContext, Context, IN_HANDLER, panicked};
+use super::{Attachments, BatchContext, Context, IN_HANDLER, panicked};
 use crate::client::Client;
 use crate::job::{
     Attempt, Codec, Ending, Failure, FailureKind, Fingerprint, JobId, NodeId, Outcome, Stored,
@@ -60,6 +60,7 @@ pub(crate) struct JobFacts {
     pub(crate) failures: u32,
     pub(crate) max_attempts: u32,
     pub(crate) enqueued_at: DateTime<Utc>,
+    pub(crate) attachments: Attachments,
 }
 
 impl<J> Batch<J> {
@@ -141,6 +142,12 @@ impl<J> Batched<J> {
     #[must_use]
     pub fn enqueued_at(&self) -> DateTime<Utc> {
         self.facts.enqueued_at
+    }
+
+    /// What a stage of the queue has attached to the job, of this type.
+    #[must_use]
+    pub fn attached<T: 'static>(&self) -> Option<&T> {
+        self.facts.attachments.get()
     }
 
     /// Fires when this job should stop, though not the others.

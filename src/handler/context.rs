@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{JobFacts, Post};
 use super::stop::{CancelReason, StopSignal};
-use super::{WorkerState, panics};
+use super::{Attachments, WorkerState, panics};
 use crate::client::Client;
 use crate::job::{Attempt, JobId, NodeId, Transition};
 use crate::store::{Executor, Settlement};
@@ -32,6 +32,7 @@ pub(crate) struct ContextParts {
     pub(crate) client: Client,
     pub(crate) signal: StopSignal,
     pub(crate) span: tracing::Span,
+    pub(crate) attachments: Attachments,
 }
 
 /// Whether the handler has written its completion in a transaction of its own.
@@ -77,6 +78,7 @@ impl Context {
             failures: self.parts.failures,
             max_attempts: self.parts.max_attempts,
             enqueued_at: self.parts.enqueued_at,
+            attachments: self.parts.attachments.clone(),
         }
     }
 
@@ -132,6 +134,12 @@ impl Context {
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.parts.queue
+    }
+
+    /// What a [stage](crate::queue::Through) of the queue has attached to the job, of this type.
+    #[must_use]
+    pub fn attached<T: 'static>(&self) -> Option<&T> {
+        self.parts.attachments.get()
     }
 
     /// The worker that runs it: its id in the queue's part of the tree.

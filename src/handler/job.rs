@@ -7,8 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Batching, Context};
 use crate::BoxError;
 use crate::job::{
-    Backoff, Call, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT,
-    Outcome, Upcaster,
+    Backoff, Call, Codec, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE,
+    DEFAULT_TIME_LIMIT, DecodeError, Outcome, Stored, Upcaster,
 };
 
 /// A kind of job whose arguments are the fields of a type.
@@ -96,6 +96,15 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
         call.ordering_key = self.ordering_key().map(Into::into);
         call
     }
+}
+
+/// Reads a job's arguments as its handler does.
+pub(crate) fn decode_job<J: Job>(stored: Stored<'_>) -> Result<J, DecodeError> {
+    let codec = Codec {
+        version: J::VERSION,
+        upcasters: J::upcasters(),
+    };
+    codec.decode(stored)
 }
 
 impl<J: Job> From<J> for Call {

@@ -1,6 +1,7 @@
 //! What runs a job: the [`Job`] trait, functions as jobs, the [`Context`] they get, and the registry
 //! that finds them by kind.
 
+mod attachments;
 mod batch;
 mod batch_context;
 mod batch_job;
@@ -13,6 +14,7 @@ mod registry;
 mod stop;
 mod worker_state;
 
+pub(crate) use attachments::Attachments;
 pub(crate) use batch::{AnyBatch, BatchHandler, JobFacts, Member, Post, Unanswered};
 pub use batch::{Batch, Batched};
 pub use batch_context::BatchContext;
@@ -23,6 +25,7 @@ pub(crate) use context::{ContextParts, InTransaction};
 pub use erased::Handler;
 pub use function::{Callable, Function, FunctionHandler, call_of, function_of, handler_of};
 pub use job::Job;
+pub(crate) use job::decode_job;
 pub(crate) use panics::{IN_HANDLER, Panicked, install_hook, panicked};
 pub(crate) use registry::Registry;
 pub use stop::CancelReason;

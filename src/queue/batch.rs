@@ -126,6 +126,7 @@ impl Workplace {
             failures: lease.job().failures,
             max_attempts: lease.budget(Some(handler)).max_attempts,
             enqueued_at: lease.job().enqueued_at,
+            attachments: lease.attachments.clone(),
         };
         let stored = lease.job().stored();
         let (version, fingerprint) = (stored.version, stored.fingerprint);

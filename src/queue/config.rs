@@ -1,8 +1,10 @@
 //! What a queue is told.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Through;
 use crate::handler::StateFactory;
 use crate::job::{MAX_WAIT, NameOf, check_name};
 use crate::{BoxError, Error};
@@ -49,6 +51,7 @@ pub struct Queue {
     pub(crate) poll_every: Duration,
     pub(crate) cancel_grace: Duration,
     pub(crate) state: StateFactory,
+    pub(crate) through: Vec<Through>,
 }
 
 impl Queue {
@@ -62,6 +65,7 @@ impl Queue {
             poll_every: DEFAULT_POLL_EVERY,
             cancel_grace: DEFAULT_CANCEL_GRACE,
             state: StateFactory::nothing(),
+            through: Vec::new(),
         }
     }
 
@@ -124,6 +128,14 @@ impl Queue {
         self
     }
 
+    /// Puts a stage between the fetcher and the workers, behind those that are there already: a
+    /// [`ProducerConsumer`](crate::stage::ProducerConsumer) of [`Lease`](super::Lease)s, or a
+    /// [`Through`] with a name and options.
+    pub fn through(mut self, stage: impl Into<Through>) -> Self {
+        self.through.push(stage.into());
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let name = &self.name;
         check_name(NameOf::Queue, name)
@@ -159,6 +171,18 @@ impl Queue {
                 format!("{:?}", self.cancel_grace),
                 "at most a hundred years",
             );
+        }
+        let mut stages = HashSet::new();
+        for stage in &self.through {
+            stage.check(name)?;
+            if !stages.insert(stage.name()) {
+                let twice = stage.name().to_owned();
+                return refuse(
+                    "through",
+                    twice,
+                    "stages with different names; give one by Through::new",
+                );
+            }
         }
         Ok(())
     }

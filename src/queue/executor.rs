@@ -115,6 +115,7 @@ impl Workplace {
             client: self.office.client.clone(),
             signal: StopSignal::clone(lease.signal()),
             span,
+            attachments: lease.attachments.clone(),
         }
     }
 }

@@ -8,7 +8,6 @@
 //! never cut off; leases that find nobody are dropped, and answer for themselves. Workers subscribe to
 //! the successor.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,23 +19,17 @@ use super::{Counters, Office, Patience, Queue};
 use crate::Error;
 use crate::client::Interest;
 use crate::planted::{Bug, planted};
-use crate::stage::{
-    ConsumerMessage, ConsumerRef, DemandDispatcher, ProducerAddress, ProducerMessage,
-    SubscriptionId,
-};
+use crate::stage::{Mailbox, Outlet, Producer, StageResult};
 use crate::store::{ClaimRequest, Notice};
-use ractor::{ActorProcessingErr, ActorRef, MessagingErr};
 
 /// How many jobs one claim takes at most.
 const MAX_CLAIM: u32 = 5_000;
-/// How many unconfirmed answers a process may have before its fetchers claim less.
+/// How many answers a process may have that are unconfirmed, or untold to who must know, before its fetchers claim less.
 const MAX_UNCONFIRMED: usize = 20_000;
 /// How long a fetcher waits then.
 const REST_WHEN_FULL: Duration = Duration::from_millis(5);
 
 pub(super) enum FetcherMessage {
-    /// From a worker.
-    Producer(ProducerMessage<Lease>),
     /// A claim has come back.
     Claimed(Claimed),
     /// Jobs of this priority have come, or the board closes.
@@ -47,52 +40,22 @@ pub(super) enum FetcherMessage {
     Retry,
 }
 
-#[cfg(feature = "cluster")]
-impl ractor::Message for FetcherMessage {}
-
-impl From<ProducerMessage<Lease>> for FetcherMessage {
-    fn from(message: ProducerMessage<Lease>) -> Self {
-        Self::Producer(message)
-    }
-}
-
-impl TryFrom<FetcherMessage> for ProducerMessage<Lease> {
-    type Error = ();
-
-    fn try_from(message: FetcherMessage) -> Result<Self, ()> {
-        match message {
-            FetcherMessage::Producer(message) => Ok(message),
-            _ => Err(()),
-        }
-    }
-}
-
 /// What a fetcher is started with; it outlives the fetcher.
 #[derive(Clone)]
 pub(super) struct FetcherArgs {
     pub(super) office: Arc<Office>,
     pub(super) queue: Queue,
-    pub(super) address: Arc<ProducerAddress<Lease>>,
     pub(super) claimer: Claimer,
 }
 
-pub(super) struct FetcherState {
+pub(super) struct Fetcher {
     args: FetcherArgs,
     role: String,
-    dispatcher: DemandDispatcher,
-    consumers: HashMap<SubscriptionId, Consumer>,
-    /// Claimed ahead, and what came back from workers that are gone.
-    buffer: VecDeque<Lease>,
     hint: ClaimHint,
     look_ahead: LookAhead,
     patience: Patience,
     flow: Flow,
-}
-
-struct Consumer {
-    actor: ConsumerRef<Lease>,
-    /// When it was last given jobs, and how many.
-    served: Option<(Instant, u32)>,
+    myself: Option<Mailbox<FetcherMessage>>,
 }
 
 /// Whether a claim may be made.
@@ -108,105 +71,73 @@ enum Flow {
     Resting,
 }
 
-#[derive(Clone, Copy)]
-pub(super) struct Fetcher;
+impl Producer for Fetcher {
+    type Event = Lease;
+    type Message = FetcherMessage;
 
-#[ractor::actor(message = FetcherMessage, state = FetcherState, arguments = FetcherArgs)]
-impl Fetcher {
-    async fn pre_start(
-        &self,
-        myself: ActorRef<FetcherMessage>,
-        args: FetcherArgs,
-    ) -> Result<FetcherState, ActorProcessingErr> {
+    async fn started(
+        &mut self,
+        myself: Mailbox<FetcherMessage>,
+        _outlet: &mut Outlet<Lease>,
+    ) -> StageResult {
         let wakes = myself.clone();
-        let interest = Interest::Queue(args.queue.name.to_string());
-        args.office.wakeups.on(interest, move |notice| {
+        let interest = Interest::Queue(self.args.queue.name.to_string());
+        self.args.office.wakeups.on(interest, move |notice| {
             if let Notice::Available { priority, .. } = notice {
                 // A fetcher that is gone has a successor that looks for itself.
-                let _gone = wakes.cast(FetcherMessage::Wake(*priority));
+                let _gone = wakes.send(FetcherMessage::Wake(*priority));
             }
         });
-        Ok(FetcherState {
-            role: format!("fetcher of {}", args.queue.name),
-            dispatcher: DemandDispatcher::new(),
-            consumers: HashMap::new(),
-            buffer: VecDeque::new(),
-            hint: ClaimHint::new(Instant::now()),
-            look_ahead: LookAhead::new(args.queue.look_ahead),
-            patience: Patience::default(),
-            flow: Flow::Open,
-            args,
-        })
-    }
-
-    async fn post_start(
-        &self,
-        myself: ActorRef<FetcherMessage>,
-        state: &mut FetcherState,
-    ) -> Result<(), ActorProcessingErr> {
-        state.args.address.announce(myself.get_derived());
-        state.poll_later(&myself);
+        self.myself = Some(myself);
+        self.poll_later();
         Ok(())
     }
 
-    async fn handle(
-        &self,
-        myself: ActorRef<FetcherMessage>,
-        message: FetcherMessage,
-        state: &mut FetcherState,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn produce(&mut self, _demand: usize, outlet: &mut Outlet<Lease>) -> StageResult {
+        self.claim_if_needed(outlet);
+        Ok(())
+    }
+
+    /// What is claimed ahead runs low.
+    async fn delivered(&mut self, outlet: &mut Outlet<Lease>) -> StageResult {
+        self.claim_if_needed(outlet);
+        Ok(())
+    }
+
+    async fn handle(&mut self, message: FetcherMessage, outlet: &mut Outlet<Lease>) -> StageResult {
         match message {
-            FetcherMessage::Producer(message) => state.heard(message),
-            FetcherMessage::Claimed(claimed) => state.claimed(claimed, &myself),
-            FetcherMessage::Wake(priority) => state.woken(priority),
-            FetcherMessage::Poll => state.poll(&myself),
-            FetcherMessage::Retry => state.flow = Flow::Open,
+            // What it brought is to be delivered first.
+            FetcherMessage::Claimed(claimed) => return self.claimed(claimed, outlet),
+            FetcherMessage::Wake(priority) => self.woken(priority, outlet),
+            FetcherMessage::Poll => self.poll(outlet),
+            FetcherMessage::Retry => self.flow = Flow::Open,
         }
-        state.deliver();
-        state.claim_if_needed(&myself);
+        self.claim_if_needed(outlet);
         Ok(())
     }
 }
 
-impl FetcherState {
-    fn heard(&mut self, message: ProducerMessage<Lease>) {
-        match message {
-            ProducerMessage::Subscribe {
-                subscription,
-                consumer,
-            } => {
-                self.dispatcher.subscribe(subscription);
-                self.consumers.insert(
-                    subscription,
-                    Consumer {
-                        actor: consumer,
-                        served: None,
-                    },
-                );
-            }
-            ProducerMessage::Ask {
-                subscription,
-                demand,
-            } => {
-                if let Some(consumer) = self.consumers.get_mut(&subscription) {
-                    if let Some((at, jobs)) = consumer.served.take() {
-                        self.look_ahead.job_took(at.elapsed() / jobs);
-                    }
-                    self.dispatcher.ask(subscription, demand);
-                }
-            }
-            ProducerMessage::Cancel { subscription } => {
-                self.dispatcher.cancel(subscription);
-                self.consumers.remove(&subscription);
-            }
+impl Fetcher {
+    pub(super) fn new(args: FetcherArgs) -> Self {
+        Self {
+            role: format!("fetcher of {}", args.queue.name),
+            hint: ClaimHint::new(Instant::now()),
+            look_ahead: LookAhead::new(args.queue.look_ahead),
+            patience: Patience::default(),
+            flow: Flow::Open,
+            myself: None,
+            args,
         }
     }
 
-    fn claimed(&mut self, claimed: Claimed, myself: &ActorRef<FetcherMessage>) {
+    fn claimed(&mut self, claimed: Claimed, outlet: &mut Outlet<Lease>) -> StageResult {
         let was_woken = self.flow == Flow::InFlight { woken: true };
         let leases = match claimed.leases {
             Ok(leases) => leases,
-            Err(error) => return self.claim_failed(&error, myself),
+            Err(error) => {
+                self.claim_failed(&error);
+                return Ok(());
+            }
         };
         self.patience.succeeded();
         self.args.office.vitals.working(&self.role);
@@ -221,19 +152,20 @@ impl FetcherState {
         Counters::add(&self.args.office.counters.claimed, leases.len());
         if self.args.office.is_closing() {
             // Dropped, they are released.
-            return;
+            return Ok(());
         }
-        self.buffer.extend(leases);
+        outlet.emit_all(leases);
+        Ok(())
     }
 
-    fn claim_failed(&mut self, error: &Error, myself: &ActorRef<FetcherMessage>) {
+    fn claim_failed(&mut self, error: &Error) {
         self.args.office.vitals.degraded(&self.role, error);
         self.flow = Flow::Resting;
         let wait = self.patience.after_failure(fastrand::f64());
-        drop(myself.send_after(wait, || FetcherMessage::Retry));
+        self.send_after(wait, FetcherMessage::Retry);
     }
 
-    fn woken(&mut self, priority: i16) {
+    fn woken(&mut self, priority: i16, outlet: &mut Outlet<Lease>) {
         self.hint.announced(priority, Instant::now());
         match self.flow {
             Flow::Dry => self.flow = Flow::Open,
@@ -241,85 +173,60 @@ impl FetcherState {
             Flow::Open | Flow::Resting => {}
         }
         if self.args.office.is_closing() {
-            self.buffer.clear();
+            outlet.retain(|_| false);
         }
     }
 
-    fn poll(&mut self, myself: &ActorRef<FetcherMessage>) {
+    fn poll(&mut self, outlet: &mut Outlet<Lease>) {
         if self.flow == Flow::Dry && !planted(Bug::NotifyWithoutPoll) {
             self.flow = Flow::Open;
         }
         // What nobody asked for in a whole period is returned to the board.
         let period = self.args.queue.poll_every;
-        self.buffer.retain(|lease| lease.waited() < period);
-        self.poll_later(myself);
+        outlet.retain(|lease| lease.waited() < period);
+        self.poll_later();
     }
 
-    fn poll_later(&self, myself: &ActorRef<FetcherMessage>) {
+    fn poll_later(&self) {
         // Jitter keeps nodes from polling in step.
         let period = self
             .args
             .queue
             .poll_every
             .mul_f64(0.9 + 0.2 * fastrand::f64());
-        drop(myself.send_after(period, || FetcherMessage::Poll));
-    }
-
-    fn deliver(&mut self) {
-        while !self.buffer.is_empty() {
-            let deliveries = self.dispatcher.dispatch(&mut self.buffer);
-            if deliveries.is_empty() {
-                return;
-            }
-            for (subscription, events) in deliveries {
-                self.deliver_to(subscription, events);
-            }
-        }
-    }
-
-    fn deliver_to(&mut self, subscription: SubscriptionId, events: Vec<Lease>) {
-        let Some(consumer) = self.consumers.get_mut(&subscription) else {
-            return;
-        };
-        consumer.served = Some((Instant::now(), events.len() as u32));
-        let sent = consumer.actor.send_message(ConsumerMessage::Events {
-            subscription,
-            events,
-        });
-        if let Err(failed) = sent {
-            self.dispatcher.cancel(subscription);
-            self.consumers.remove(&subscription);
-            // The worker is gone; its jobs go to the next who asks.
-            if let MessagingErr::SendErr(ConsumerMessage::Events { events, .. }) = failed {
-                events
-                    .into_iter()
-                    .rev()
-                    .for_each(|lease| self.buffer.push_front(lease));
-            }
-        }
+        self.send_after(period, FetcherMessage::Poll);
     }
 
     /// How many jobs to claim: what is asked for and the look-ahead, less what is in hand.
-    fn wanted(&self) -> u32 {
-        let asked = u32::try_from(self.dispatcher.outstanding()).unwrap_or(u32::MAX);
-        let ahead = self.look_ahead.size(self.dispatcher.consumers());
-        let in_hand = self.buffer.len() as u32;
+    fn wanted(&self, outlet: &Outlet<Lease>) -> u32 {
+        let asked = u32::try_from(outlet.demand()).unwrap_or(u32::MAX);
+        let workers = outlet.consumers();
+        let ahead = self.look_ahead.size(workers, outlet.service_time());
+        let in_hand = outlet.buffered() as u32;
         // Without an ask, only when half of what is claimed ahead is used up.
         if asked == 0 && in_hand >= ahead.div_ceil(2) {
             return 0;
         }
-        let room = MAX_UNCONFIRMED.saturating_sub(self.args.office.outbox.count());
+        let room = self.room();
         let wanted = asked.saturating_add(ahead.saturating_sub(in_hand));
         wanted.min(MAX_CLAIM).min(room as u32)
     }
 
-    fn claim_if_needed(&mut self, myself: &ActorRef<FetcherMessage>) {
+    /// How many jobs may be claimed before the ledger, or a follower of attempts that is to get them
+    /// all, has caught up.
+    fn room(&self) -> usize {
+        let office = &self.args.office;
+        let behind = office.outbox.count() + office.facts.held_up();
+        MAX_UNCONFIRMED.saturating_sub(behind)
+    }
+
+    fn claim_if_needed(&mut self, outlet: &Outlet<Lease>) {
         if self.flow != Flow::Open || self.args.office.is_closing() {
             return;
         }
-        let limit = self.wanted();
+        let limit = self.wanted(outlet);
         if limit == 0 {
-            return self.rest_if_full(myself);
+            return self.rest_if_full(outlet);
         }
         let alone = Arc::clone(&self.args.office.suspects)
             .try_acquire_owned()
@@ -333,21 +240,27 @@ impl FetcherState {
             suspects: u32::from(alone.is_some()),
         };
         self.flow = Flow::InFlight { woken: false };
-        let (claimer, myself) = (self.args.claimer.clone(), myself.clone());
+        let (claimer, myself) = (self.args.claimer.clone(), self.myself.clone());
         // A task of its own, never cut off: once the statement is sent, its answer must become leases.
         tokio::spawn(async move {
             let claimed = claimer.claim(request, alone).await;
             // If the fetcher is gone, the leases are dropped, which releases them.
-            let _gone = myself.cast(FetcherMessage::Claimed(claimed));
+            let _gone = myself.map(|myself| myself.send(FetcherMessage::Claimed(claimed)));
         });
     }
 
     /// Jobs are asked for, but too many answers are unconfirmed: looks again when the ledger has had
     /// some time.
-    fn rest_if_full(&mut self, myself: &ActorRef<FetcherMessage>) {
-        if self.dispatcher.outstanding() > 0 {
+    fn rest_if_full(&mut self, outlet: &Outlet<Lease>) {
+        if outlet.demand() > 0 {
             self.flow = Flow::Resting;
-            drop(myself.send_after(REST_WHEN_FULL, || FetcherMessage::Retry));
+            self.send_after(REST_WHEN_FULL, FetcherMessage::Retry);
+        }
+    }
+
+    fn send_after(&self, wait: Duration, message: FetcherMessage) {
+        if let Some(myself) = &self.myself {
+            myself.send_after(wait, message);
         }
     }
 }

@@ -12,20 +12,28 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Answer, Office, Story};
-use crate::handler::{Handler, Panicked, StopSignal};
+use crate::handler::{Attachments, Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
 };
 use crate::store::{ClaimedJob, OrderingKey, Settlement};
 
-/// Custody of one attempt.
-pub(crate) struct Lease {
+/// Custody of one attempt, as a [stage](super::Through) between the fetcher and the workers holds it.
+///
+/// Whoever holds it owes the board an answer; if it is dropped, that is the answer. Dropped before its
+/// handler began, it is released: the job is available again at once, and nothing is charged. So a stage
+/// that is stopped or killed loses no job and costs none an attempt. Only a panic is charged, to the jobs
+/// in the hands of the callback that panicked: one that a stage cannot bear would come back for ever.
+///
+/// A stage can answer itself, with [`decide`](Self::decide) and [`fail`](Self::fail).
+pub struct Lease {
     job: ClaimedJob,
     signal: StopSignal,
     queue: Arc<str>,
     office: Arc<Office>,
     /// Kept while a suspect runs.
     alone: Option<OwnedSemaphorePermit>,
+    pub(super) attachments: Attachments,
     phase: Phase,
 }
 
@@ -63,6 +71,7 @@ impl Lease {
             signal,
             queue: Arc::clone(queue),
             office: Arc::clone(office),
+            attachments: Attachments::default(),
             phase: Phase::Waiting { since },
         };
         admitted.into_iter().map(lease).collect()
@@ -224,6 +233,10 @@ impl Drop for Lease {
         let crashed = |kind, text: &str| Failure::new(kind, text);
         let ending = match &self.phase {
             Phase::Answered => return,
+            Phase::Waiting { .. } if std::thread::panicking() => Ending::Failed(crashed(
+                FailureKind::Crashed,
+                "a stage of the queue panicked with the job in its hands",
+            )),
             Phase::Waiting { .. } => Ending::Released,
             Phase::Panicked { .. } => Ending::Failed(crashed(FailureKind::Panic, "panicked")),
             Phase::Begun { .. } if self.office.custody.is_interrupting() => {

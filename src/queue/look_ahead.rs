@@ -13,7 +13,6 @@ const WEIGHT: f64 = 0.1;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LookAhead {
     max: u32,
-    seconds_per_job: Option<f64>,
     seconds_per_claim: Option<f64>,
     is_warm: bool,
 }
@@ -23,15 +22,9 @@ impl LookAhead {
     pub(super) fn new(max: u32) -> Self {
         Self {
             max,
-            seconds_per_job: None,
             seconds_per_claim: None,
             is_warm: false,
         }
-    }
-
-    /// A worker took this long for a job, from its delivery to the next ask.
-    pub(super) fn job_took(&mut self, time: Duration) {
-        self.seconds_per_job = Some(mean(self.seconds_per_job, time));
     }
 
     /// A claim took this long. The first one connects and prepares, so it tells nothing of others.
@@ -42,12 +35,12 @@ impl LookAhead {
         self.seconds_per_claim = Some(mean(self.seconds_per_claim, time));
     }
 
-    /// How many jobs to claim beyond the demand of this many workers.
-    pub(super) fn size(&self, workers: usize) -> u32 {
-        let (Some(job), Some(claim)) = (self.seconds_per_job, self.seconds_per_claim) else {
+    /// How many jobs to claim beyond the demand of this many workers, who take so long for one.
+    pub(super) fn size(&self, workers: usize, per_job: Option<Duration>) -> u32 {
+        let (Some(job), Some(claim)) = (per_job, self.seconds_per_claim) else {
             return 0;
         };
-        let finished_meanwhile = workers as f64 * claim / job.max(1e-7);
+        let finished_meanwhile = workers as f64 * claim / job.as_secs_f64().max(1e-7);
         // Saturates, and rounds down: half a job is not worth a claim.
         (finished_meanwhile as u32).min(self.max)
     }
@@ -62,9 +55,8 @@ fn mean(earlier: Option<f64>, newest: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn look_ahead(job: Duration, claim: Duration) -> LookAhead {
+    fn look_ahead(claim: Duration) -> LookAhead {
         let mut look_ahead = LookAhead::new(1_000);
-        look_ahead.job_took(job);
         look_ahead.claim_took(Duration::from_secs(1));
         look_ahead.claim_took(claim);
         look_ahead
@@ -72,25 +64,16 @@ mod tests {
 
     #[test]
     fn slow_jobs_are_never_claimed_ahead() {
-        let slow = look_ahead(Duration::from_secs(1), Duration::from_millis(1));
-        assert_eq!(slow.size(100), 0);
-        assert_eq!(LookAhead::new(1_000).size(100), 0);
+        let look_ahead = look_ahead(Duration::from_millis(1));
+        assert_eq!(look_ahead.size(100, Some(Duration::from_secs(1))), 0);
+        assert_eq!(look_ahead.size(100, None), 0);
+        assert_eq!(LookAhead::new(1_000).size(100, Some(Duration::ZERO)), 0);
     }
 
     #[test]
     fn quick_jobs_are_claimed_ahead_up_to_the_limit() {
-        let quick = look_ahead(Duration::from_micros(100), Duration::from_millis(1));
-        assert_eq!(quick.size(10), 100);
-        let instant = look_ahead(Duration::ZERO, Duration::from_millis(1));
-        assert_eq!(instant.size(10), 1_000);
-    }
-
-    #[test]
-    fn jobs_that_become_slow_end_it() {
-        let mut look_ahead = look_ahead(Duration::from_micros(100), Duration::from_millis(1));
-        for _ in 0..20 {
-            look_ahead.job_took(Duration::from_millis(500));
-        }
-        assert_eq!(look_ahead.size(10), 0);
+        let look_ahead = look_ahead(Duration::from_millis(1));
+        assert_eq!(look_ahead.size(10, Some(Duration::from_micros(100))), 100);
+        assert_eq!(look_ahead.size(10, Some(Duration::ZERO)), 1_000);
     }
 }

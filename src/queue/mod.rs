@@ -12,11 +12,13 @@ mod fetcher;
 mod guard;
 mod in_hand;
 mod lease;
+mod lease_in_stage;
 mod look_ahead;
 mod office;
 mod outbox;
 mod patience;
 mod performing;
+mod through;
 mod tree;
 mod vitals;
 mod worker;
@@ -26,13 +28,15 @@ pub use config::{
     DEFAULT_WORKERS, Queue,
 };
 pub(crate) use custody::Custody;
-pub use facts::{ATTEMPTS_CAPACITY, Attempted};
+pub use facts::Attempted;
 pub(crate) use facts::{Facts, Story};
+pub use lease::Lease;
 pub(crate) use office::{Counters, Office};
 pub(crate) use outbox::{Answer, Outbox, Unwritten};
 pub(crate) use patience::Patience;
 #[cfg(feature = "testing")]
 pub(crate) use performing::Performing;
+pub use through::Through;
 pub(crate) use tree::{is_killed, queue_child};
 pub use vitals::Condition;
 pub(crate) use vitals::Vitals;

@@ -9,27 +9,31 @@ use super::fetcher::{Fetcher, FetcherArgs};
 use super::lease::Lease;
 use super::worker::{Worker, WorkerArgs};
 use super::{Office, Queue};
-use crate::stage::ProducerAddress;
+use crate::stage::{
+    self, Asks, BufferOptions, Cancel, Consumes, Produces, Source, StageSpec, SubscribeOptions,
+};
 use crate::supervision::{
     Backoff, ChildSpec, Exit, ExitKind, Intensity, Shutdown, Strategy, SupervisorSpec,
 };
 
 /// A queue as a child of the board's queues.
 pub(crate) fn queue_child(queue: &Queue, office: &Arc<Office>) -> ChildSpec {
-    let address = Arc::new(ProducerAddress::new());
-    let workers = workers(queue, office, &address);
+    let fetcher = fetcher(queue, office);
     let supervisor = SupervisorSpec::new(Strategy::OneForOne)
-        // Its own crashes are few; a melt-down of the workers counts once.
+        // Its own crashes are few; a melt-down of the workers counts once, and so does a job that a stage
+        // in between cannot bear.
         .intensity(Intensity {
-            max_restarts: 5,
+            max_restarts: 5 + 20 * queue.through.len() as u32,
             within: Duration::from_secs(30),
         })
-        .child(fetcher(queue, office, &address))
-        .child(
-            ChildSpec::supervisor("workers", workers)
-                .backoff(returning())
-                .uncounted(is_killed),
-        );
+        .child(fetcher.child().role("fetcher").uncounted(is_killed));
+    let (supervisor, source) = through(queue, supervisor, fetcher.source());
+    let workers = workers(queue, office, &source);
+    let supervisor = supervisor.child(
+        ChildSpec::supervisor("workers", workers)
+            .backoff(returning())
+            .uncounted(is_killed),
+    );
     ChildSpec::supervisor(&*queue.name, supervisor)
         .role("queue")
         .backoff(returning())
@@ -41,27 +45,33 @@ fn returning() -> Backoff {
     Backoff::exponential(Duration::from_millis(50), Duration::from_secs(30))
 }
 
-fn fetcher(
-    queue: &Queue,
-    office: &Arc<Office>,
-    address: &Arc<ProducerAddress<Lease>>,
-) -> ChildSpec {
+fn fetcher(queue: &Queue, office: &Arc<Office>) -> StageSpec<Produces<Fetcher>> {
     let args = FetcherArgs {
         office: Arc::clone(office),
         queue: queue.clone(),
-        address: Arc::clone(address),
         claimer: Claimer::new(office, &queue.name),
     };
-    ChildSpec::actor("fetcher", Fetcher, args)
-        .role("fetcher")
-        .uncounted(is_killed)
+    // It claims what is asked for and a bounded look-ahead.
+    stage::producer("fetcher", move || Fetcher::new(args.clone()))
+        .buffer(BufferOptions::unbounded())
 }
 
-fn workers(
+/// The stages between the fetcher and the workers, in their order, and where the last one's jobs are
+/// to be had.
+fn through(
     queue: &Queue,
-    office: &Arc<Office>,
-    address: &Arc<ProducerAddress<Lease>>,
-) -> SupervisorSpec {
+    supervisor: SupervisorSpec,
+    source: Source<Lease>,
+) -> (SupervisorSpec, Source<Lease>) {
+    let stages = queue.through.iter();
+    stages.fold((supervisor, source), |(supervisor, source), stage| {
+        let (child, source) = stage.after(source);
+        let child = child.backoff(returning()).uncounted(is_killed);
+        (supervisor.child(child), source)
+    })
+}
+
+fn workers(queue: &Queue, office: &Arc<Office>, source: &Source<Lease>) -> SupervisorSpec {
     let intensity = Intensity {
         max_restarts: queue.workers.saturating_mul(5).saturating_add(5),
         within: Duration::from_secs(30),
@@ -72,15 +82,19 @@ fn workers(
         let args = WorkerArgs {
             office: Arc::clone(office),
             queue: queue.clone(),
-            address: Arc::clone(address),
-            name,
+            name: Arc::clone(&name),
         };
-        supervisor.child(worker(args))
+        let options = SubscribeOptions::new()
+            .asks(Asks::Manual)
+            .cancel(Cancel::Resubscribe(Backoff::none()));
+        let worker = stage::consumer(name, move || Worker::new(args.clone()));
+        supervisor.child(worker_child(&worker.subscribe(source.clone(), options)))
     })
 }
 
-fn worker(args: WorkerArgs) -> ChildSpec {
-    ChildSpec::actor(&*args.name.clone(), Worker, args)
+fn worker_child(worker: &StageSpec<Consumes<Worker>>) -> ChildSpec {
+    worker
+        .child()
         .role("worker")
         // Before a board stops, its gate lets handlers finish and cuts off those that do not. A worker that
         // is still busy then, or whose queue melts down, is not waited for; its lease answers.

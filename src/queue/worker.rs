@@ -9,47 +9,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ractor::{ActorProcessingErr, ActorRef};
-
 use super::executor::Workplace;
 use super::in_hand::{Coming, InHand, Runs, Work};
 use super::lease::Lease;
 use super::{Office, Queue};
 use crate::BoxError;
 use crate::handler::WorkerState;
-use crate::stage::{
-    ConsumerMessage, Demand, Following, ProducerAddress, ProducerRef, Subscription,
-};
+use crate::stage::{CancelReason, Consumer, Demand, InletId, Inlets, Mailbox, StageResult};
 
 pub(super) enum WorkerMessage {
-    /// From the fetcher.
-    Consumer(ConsumerMessage<Lease>),
-    /// This is the fetcher from now on.
-    Follow(ProducerRef<Lease>),
     /// Run the next attempt in hand.
     Next,
     /// Look whether a batch is due.
     Look,
-}
-
-#[cfg(feature = "cluster")]
-impl ractor::Message for WorkerMessage {}
-
-impl From<ConsumerMessage<Lease>> for WorkerMessage {
-    fn from(message: ConsumerMessage<Lease>) -> Self {
-        Self::Consumer(message)
-    }
-}
-
-impl TryFrom<WorkerMessage> for ConsumerMessage<Lease> {
-    type Error = ();
-
-    fn try_from(message: WorkerMessage) -> Result<Self, ()> {
-        match message {
-            WorkerMessage::Consumer(message) => Ok(message),
-            _ => Err(()),
-        }
-    }
 }
 
 /// What a worker is started with.
@@ -57,113 +29,113 @@ impl TryFrom<WorkerMessage> for ConsumerMessage<Lease> {
 pub(super) struct WorkerArgs {
     pub(super) office: Arc<Office>,
     pub(super) queue: Queue,
-    pub(super) address: Arc<ProducerAddress<Lease>>,
     pub(super) name: Arc<str>,
 }
 
-pub(super) struct WorkerData {
+pub(super) struct Worker {
     args: WorkerArgs,
     workplace: Workplace,
-    /// Built in `post_start`; taken while a job runs.
+    /// Built at the start; taken while a job runs.
     state: Option<WorkerState>,
-    subscription: Option<Subscription<Lease>>,
+    inlet: Option<InletId>,
     demand: Demand,
     /// How many were asked for and have not come.
     coming: u32,
     in_hand: InHand<Lease>,
     /// When it looks whether a batch is due.
     looks_at: Option<Instant>,
-    _following: Option<Following>,
+    myself: Option<Mailbox<WorkerMessage>>,
 }
 
-#[derive(Clone, Copy)]
-pub(super) struct Worker;
+impl Consumer for Worker {
+    type Event = Lease;
+    type Message = WorkerMessage;
 
-#[ractor::actor(message = WorkerMessage, state = WorkerData, arguments = WorkerArgs)]
+    /// Builds the state here and not before: the queue starts at once, and a worker whose state cannot
+    /// be built crashes alone.
+    async fn started(
+        &mut self,
+        myself: Mailbox<WorkerMessage>,
+        _inlets: &mut Inlets<Lease>,
+    ) -> StageResult {
+        self.myself = Some(myself);
+        let role = format!("workers of {}", self.args.queue.name);
+        match build_state(&self.args).await {
+            Ok(state) => self.state = Some(state),
+            Err(cause) => {
+                let error = StateNotBuilt {
+                    queue: Arc::clone(&self.args.queue.name),
+                    cause,
+                };
+                self.args.office.vitals.degraded(&role, &error);
+                return Err(error.into());
+            }
+        }
+        self.args.office.vitals.working(&role);
+        Ok(())
+    }
+
+    async fn subscribed(&mut self, inlet: InletId, inlets: &mut Inlets<Lease>) -> StageResult {
+        self.inlet = Some(inlet);
+        // What is in hand from the last producer was not asked of this one.
+        self.in_hand.forget_asks();
+        self.coming = self.demand.begin();
+        inlets.ask(inlet, self.coming);
+        Ok(())
+    }
+
+    async fn cancelled(
+        &mut self,
+        _inlet: InletId,
+        _reason: &CancelReason,
+        inlets: &mut Inlets<Lease>,
+    ) -> StageResult {
+        // A batch need not wait for what will not come.
+        self.coming = 0;
+        self.proceed(inlets).await
+    }
+
+    async fn consume(&mut self, events: Vec<Lease>, inlets: &mut Inlets<Lease>) -> StageResult {
+        self.receive(events);
+        self.proceed(inlets).await
+    }
+
+    async fn handle(&mut self, message: WorkerMessage, inlets: &mut Inlets<Lease>) -> StageResult {
+        match message {
+            WorkerMessage::Next => {}
+            WorkerMessage::Look => self.looks_at = None,
+        }
+        self.proceed(inlets).await
+    }
+}
+
 impl Worker {
-    async fn pre_start(
-        &self,
-        _myself: ActorRef<WorkerMessage>,
-        args: WorkerArgs,
-    ) -> Result<WorkerData, ActorProcessingErr> {
+    pub(super) fn new(args: WorkerArgs) -> Self {
         let workplace = Workplace {
             office: Arc::clone(&args.office),
             queue: Arc::clone(&args.queue.name),
             worker: Arc::clone(&args.name),
             cancel_grace: args.queue.cancel_grace,
         };
-        Ok(WorkerData {
+        Self {
             workplace,
             state: None,
-            subscription: None,
+            inlet: None,
             demand: Demand::halving(args.queue.max_demand),
             coming: 0,
             in_hand: InHand::new(),
             looks_at: None,
-            _following: None,
+            myself: None,
             args,
-        })
+        }
     }
 
-    /// Builds the state here and not in `pre_start`: the queue starts at once, and a worker whose
-    /// state cannot be built crashes alone.
-    async fn post_start(
-        &self,
-        myself: ActorRef<WorkerMessage>,
-        data: &mut WorkerData,
-    ) -> Result<(), ActorProcessingErr> {
-        let role = format!("workers of {}", data.args.queue.name);
-        match build_state(&data.args).await {
-            Ok(state) => data.state = Some(state),
-            Err(cause) => {
-                let error = StateNotBuilt {
-                    queue: Arc::clone(&data.args.queue.name),
-                    cause,
-                };
-                data.args.office.vitals.degraded(&role, &error);
-                return Err(error.into());
-            }
-        }
-        data.args.office.vitals.working(&role);
-        let follow = move |fetcher| myself.cast(WorkerMessage::Follow(fetcher)).is_ok();
-        data._following = Some(data.args.address.follow(follow));
-        Ok(())
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<WorkerMessage>,
-        message: WorkerMessage,
-        data: &mut WorkerData,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            WorkerMessage::Consumer(ConsumerMessage::Events { events, .. }) => data.receive(events),
-            WorkerMessage::Consumer(ConsumerMessage::Cancelled { .. }) => return Ok(()),
-            WorkerMessage::Follow(fetcher) => {
-                data.follow(fetcher, &myself);
-                return Ok(());
-            }
-            WorkerMessage::Next => {}
-            WorkerMessage::Look => data.looks_at = None,
-        }
-        data.run_next().await?;
-        if data.is_any_ready() {
-            // By a message, so that a stop gets in between.
-            myself.cast(WorkerMessage::Next)?;
-        } else {
-            data.look_later(&myself);
-        }
-        Ok(())
-    }
-}
-
-impl WorkerData {
     fn receive(&mut self, events: Vec<Lease>) {
         self.coming = self.coming.saturating_sub(events.len() as u32);
         let mut events = events.into_iter();
-        for chunk in self.demand.receive(events.len()) {
-            let in_chunk = events.by_ref().take(chunk.len).enumerate();
-            for (index, lease) in in_chunk {
+        while events.len() > 0 {
+            let chunk = self.demand.take(events.len());
+            for (index, lease) in events.by_ref().take(chunk.len).enumerate() {
                 let is_last = index + 1 == chunk.len;
                 self.hold(lease, if is_last { chunk.ask_after } else { 0 });
             }
@@ -180,16 +152,19 @@ impl WorkerData {
         self.in_hand.push(lease, runs, since, ask_after);
     }
 
-    fn follow(&mut self, fetcher: ProducerRef<Lease>, myself: &ActorRef<WorkerMessage>) {
-        let subscription = Subscription::begin(fetcher, myself.get_derived());
-        self.coming = self.demand.begin();
-        subscription.ask(self.coming);
-        // What is in hand from the last fetcher was not asked of this one.
-        self.in_hand.forget_asks();
-        self.subscription = Some(subscription);
+    /// Runs what is next in hand.
+    async fn proceed(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
+        self.run_next(inlets).await?;
+        if self.is_any_ready() {
+            // By a message, so that a stop gets in between.
+            self.tell_myself(WorkerMessage::Next);
+        } else {
+            self.look_later();
+        }
+        Ok(())
     }
 
-    async fn run_next(&mut self) -> Result<(), ActorProcessingErr> {
+    async fn run_next(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
         if self.args.office.is_closing() {
             // Dropped, they are released; nothing begins any more.
             self.in_hand.clear();
@@ -209,14 +184,14 @@ impl WorkerData {
             }
         };
         self.state = Some(executed?);
-        self.ask(ask_after);
+        self.ask(ask_after, inlets);
         Ok(())
     }
 
-    fn ask(&mut self, demand: u32) {
-        if let Some(subscription) = &self.subscription {
+    fn ask(&mut self, demand: u32, inlets: &mut Inlets<Lease>) {
+        if let Some(inlet) = self.inlet {
             self.coming = self.coming.saturating_add(demand);
-            subscription.ask(demand);
+            inlets.ask(inlet, demand);
         }
     }
 
@@ -233,7 +208,7 @@ impl WorkerData {
     }
 
     /// Looks again when a batch that gathers is due, or the board closes.
-    fn look_later(&mut self, myself: &ActorRef<WorkerMessage>) {
+    fn look_later(&mut self) {
         let Some(due) = self.in_hand.due() else {
             return;
         };
@@ -241,15 +216,22 @@ impl WorkerData {
             return;
         }
         self.looks_at = Some(due);
-        let (office, myself) = (Arc::clone(&self.args.office), myself.clone());
+        let (office, myself) = (Arc::clone(&self.args.office), self.myself.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep_until(due.into()) => {}
                 () = office.closes() => {}
             }
             // A worker that is gone has nothing in hand.
-            let _gone = myself.cast(WorkerMessage::Look);
+            let _gone = myself.map(|myself| myself.send(WorkerMessage::Look));
         });
+    }
+
+    fn tell_myself(&self, message: WorkerMessage) {
+        if let Some(myself) = &self.myself {
+            // It runs, so it is there.
+            let _there = myself.send(message);
+        }
     }
 }
 

@@ -45,20 +45,14 @@ impl Demand {
         self.max
     }
 
-    /// Takes note of `events` that arrived, and plans when to ask again.
-    pub fn receive(&mut self, events: usize) -> Vec<Chunk> {
-        let step = (self.max - self.min) as usize;
-        let mut plan = Vec::with_capacity(events.div_ceil(step));
-        let mut rest = events;
-        while rest > 0 {
-            let len = rest.min(step);
-            plan.push(Chunk {
-                len,
-                ask_after: self.handle(len as u32),
-            });
-            rest -= len;
+    /// Takes the first part of `events` that arrived, and plans when to ask again. Repeated for the
+    /// rest: nothing of it is asked for before this part is handled.
+    pub fn take(&mut self, events: usize) -> Chunk {
+        let len = events.min((self.max - self.min) as usize);
+        Chunk {
+            len,
+            ask_after: self.handle(len as u32),
         }
-        plan
     }
 
     fn handle(&mut self, len: u32) -> u32 {
@@ -76,12 +70,14 @@ impl Demand {
 mod tests {
     use super::*;
 
-    fn plan(demand: &mut Demand, events: usize) -> Vec<(usize, u32)> {
-        demand
-            .receive(events)
-            .iter()
-            .map(|chunk| (chunk.len, chunk.ask_after))
-            .collect()
+    fn plan(demand: &mut Demand, mut events: usize) -> Vec<(usize, u32)> {
+        let mut plan = Vec::new();
+        while events > 0 {
+            let chunk = demand.take(events);
+            events -= chunk.len;
+            plan.push((chunk.len, chunk.ask_after));
+        }
+        plan
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! What consumers and producers say to each other.
+//! What consumers and producers say to each other, and the two ends of a subscription.
 //!
 //! Invariants: a producer never delivers more than was asked for; what is delivered after a
-//! cancellation is ignored by its subscription's id. An event that cannot be delivered comes back to
-//! the producer as a value, and one that lies in a mailbox that is thrown away is dropped as a value.
+//! cancellation is told by its subscription's id and dropped. Each end is an owned value whose `Drop`
+//! tells the other, so that a crash, a kill or a mailbox that is thrown away ends the subscription on
+//! both sides. An event that cannot be delivered comes back to the producer as a value.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ractor::DerivedActorRef;
+use super::meter::Meter;
+use super::{Mailbox, Refusal, Wishes};
 
 /// A subscription's identity, unique in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,19 +26,47 @@ impl SubscriptionId {
 }
 
 /// A consumer, as its producer sees it.
-pub type ConsumerRef<T> = DerivedActorRef<ConsumerMessage<T>>;
+pub type ConsumerRef<T> = Mailbox<ConsumerMessage<T>>;
 /// A producer, as its consumers see it.
-pub type ProducerRef<T> = DerivedActorRef<ProducerMessage<T>>;
+pub type ProducerRef<T> = Mailbox<ProducerMessage<T>>;
+
+/// Why a subscription ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// The producer has no more events, or the consumer wanted no more.
+    Done,
+    /// The producer was stopped.
+    Shutdown,
+    /// The producer crashed, was killed, or was not there.
+    Down,
+    /// The producer's dispatcher did not take the subscription.
+    Refused(Refusal),
+}
+
+impl CancelReason {
+    /// Whether nothing went wrong.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        matches!(self, Self::Done | Self::Shutdown)
+    }
+}
+
+impl fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Shutdown => f.write_str("the producer was stopped"),
+            Self::Down => f.write_str("the producer is gone"),
+            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
+        }
+    }
+}
 
 /// From a consumer to its producer.
 pub enum ProducerMessage<T: Send + 'static> {
-    /// Begins a subscription, with no demand yet.
-    Subscribe {
-        /// Its identity, chosen by the consumer.
-        subscription: SubscriptionId,
-        /// Where its events go.
-        consumer: ConsumerRef<T>,
-    },
+    /// Begins a subscription, with no demand yet. Whoever drops the link ends it.
+    Subscribe(ConsumerLink<T>),
     /// Asks for this many more events. For an unknown subscription it is ignored.
     Ask {
         /// Who asks.
@@ -58,23 +89,23 @@ pub enum ConsumerMessage<T: Send + 'static> {
         subscription: SubscriptionId,
         /// At least one.
         events: Vec<T>,
+        /// How many passed by before these, because the consumer was behind and had chosen
+        /// [`WhenBehind::Miss`](super::WhenBehind::Miss).
+        missed: u64,
     },
-    /// The producer ended the subscription.
+    /// The subscription is over.
     Cancelled {
         /// Which.
         subscription: SubscriptionId,
+        /// Why.
+        reason: CancelReason,
     },
 }
-
-#[cfg(feature = "cluster")]
-impl<T: Send + 'static> ractor::Message for ProducerMessage<T> {}
-#[cfg(feature = "cluster")]
-impl<T: Send + 'static> ractor::Message for ConsumerMessage<T> {}
 
 impl<T: Send + 'static> fmt::Debug for ProducerMessage<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Subscribe { subscription, .. } => write!(f, "Subscribe({subscription:?})"),
+            Self::Subscribe(link) => write!(f, "Subscribe({:?})", link.id),
             Self::Ask {
                 subscription,
                 demand,
@@ -90,11 +121,86 @@ impl<T: Send + 'static> fmt::Debug for ConsumerMessage<T> {
             Self::Events {
                 subscription,
                 events,
-            } => {
-                write!(f, "Events({subscription:?}, {})", events.len())
-            }
-            Self::Cancelled { subscription } => write!(f, "Cancelled({subscription:?})"),
+                ..
+            } => write!(f, "Events({subscription:?}, {})", events.len()),
+            Self::Cancelled {
+                subscription,
+                reason,
+            } => write!(f, "Cancelled({subscription:?}, {reason})"),
         }
+    }
+}
+
+/// The producer's end of a subscription. Dropping it tells the consumer that the producer is
+/// [down](CancelReason::Down), so a producer that crashes or is killed cannot forget to.
+pub struct ConsumerLink<T: Send + 'static> {
+    id: SubscriptionId,
+    consumer: ConsumerRef<T>,
+    wishes: Wishes<T>,
+    meter: Arc<Meter>,
+    reason: CancelReason,
+}
+
+impl<T: Send + 'static> ConsumerLink<T> {
+    /// The subscription's identity.
+    #[must_use]
+    pub fn id(&self) -> SubscriptionId {
+        self.id
+    }
+
+    /// What the consumer wants of the dispatcher.
+    #[must_use]
+    pub fn wishes(&self) -> &Wishes<T> {
+        &self.wishes
+    }
+
+    /// Delivers events, which must have been asked for.
+    ///
+    /// # Errors
+    ///
+    /// The events, when the consumer is gone.
+    pub fn deliver(&self, events: Vec<T>, missed: u64) -> Result<(), Vec<T>> {
+        let count = events.len();
+        let message = ConsumerMessage::Events {
+            subscription: self.id,
+            events,
+            missed,
+        };
+        match self.consumer.send(message) {
+            Ok(()) => {
+                self.meter.delivered(count, missed);
+                Ok(())
+            }
+            Err(back) => match back.0 {
+                Some(ConsumerMessage::Events { events, .. }) => Err(events),
+                _ => Err(Vec::new()),
+            },
+        }
+    }
+
+    /// Ends the subscription for this reason.
+    pub fn end(mut self, reason: CancelReason) {
+        self.reason = reason;
+    }
+
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+}
+
+impl<T: Send + 'static> Drop for ConsumerLink<T> {
+    fn drop(&mut self) {
+        // A consumer that is gone has nothing to be told.
+        let _gone = self.consumer.send(ConsumerMessage::Cancelled {
+            subscription: self.id,
+            reason: self.reason.clone(),
+        });
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for ConsumerLink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConsumerLink").field(&self.id).finish()
     }
 }
 
@@ -103,19 +209,36 @@ impl<T: Send + 'static> fmt::Debug for ConsumerMessage<T> {
 pub struct Subscription<T: Send + 'static> {
     id: SubscriptionId,
     producer: ProducerRef<T>,
+    meter: Arc<Meter>,
+    is_over: bool,
 }
 
 impl<T: Send + 'static> Subscription<T> {
-    /// Subscribes `consumer` to `producer`. If the producer is gone, asks go nowhere until the
-    /// consumer subscribes to its successor.
+    /// Subscribes `consumer`, called `name` for people, to `producer`. If the producer is gone, the
+    /// consumer is told so as it is told of every end.
     #[must_use]
-    pub fn begin(producer: ProducerRef<T>, consumer: ConsumerRef<T>) -> Self {
+    pub fn begin(
+        producer: ProducerRef<T>,
+        consumer: ConsumerRef<T>,
+        wishes: Wishes<T>,
+        name: &Arc<str>,
+    ) -> Self {
         let id = SubscriptionId::fresh();
-        let _gone = producer.send_message(ProducerMessage::Subscribe {
-            subscription: id,
+        let meter = Arc::new(Meter::new(Arc::clone(name)));
+        // Undelivered, the link is dropped, which tells the consumer.
+        let _gone = producer.send(ProducerMessage::Subscribe(ConsumerLink {
+            id,
             consumer,
-        });
-        Self { id, producer }
+            wishes,
+            meter: Arc::clone(&meter),
+            reason: CancelReason::Down,
+        }));
+        Self {
+            id,
+            producer,
+            meter,
+            is_over: false,
+        }
     }
 
     /// Its identity.
@@ -127,21 +250,33 @@ impl<T: Send + 'static> Subscription<T> {
     /// Asks for `demand` more events; 0 asks for nothing.
     pub fn ask(&self, demand: u32) {
         if demand > 0 {
+            self.meter.asked(demand);
             // A producer that is gone has lost all demand; its successor is asked anew.
-            let _gone = self.producer.send_message(ProducerMessage::Ask {
+            let _gone = self.producer.send(ProducerMessage::Ask {
                 subscription: self.id,
                 demand,
             });
         }
     }
+
+    /// The producer has ended it: there is nobody to tell.
+    pub(super) fn forget(mut self) {
+        self.is_over = true;
+    }
+
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
 }
 
 impl<T: Send + 'static> Drop for Subscription<T> {
     fn drop(&mut self) {
-        // A producer that is gone has nothing to cancel.
-        let _gone = self.producer.send_message(ProducerMessage::Cancel {
-            subscription: self.id,
-        });
+        if !self.is_over {
+            // A producer that is gone has nothing to cancel.
+            let _gone = self.producer.send(ProducerMessage::Cancel {
+                subscription: self.id,
+            });
+        }
     }
 }
 

@@ -97,12 +97,14 @@ impl Child {
             started_at: None,
             age: None,
             last_exit: None,
+            detail: None,
         };
         let record = Record {
             info,
             started: None,
             path,
             nested,
+            detail: spec.detail.clone(),
             #[cfg(feature = "testing")]
             switch: spec.switch.clone(),
         };

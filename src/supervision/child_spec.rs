@@ -3,6 +3,7 @@
 //! Cheap to clone: the start function is shared. The start function and the `uncounted` predicate
 //! are the only code of the application that a supervisor runs, and a panic in either is caught.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorCell, SpawnErr};
 
 use super::blueprint::Blueprint;
+use super::detail::{Detail, ReadDetail};
 use super::{
     AutoShutdown, Backoff, ChildKind, DynamicSupervisorSpec, Exit, Restart, Shutdown,
     SupervisorError, SupervisorSpec,
@@ -79,6 +81,9 @@ pub struct ChildSpec {
     pub(super) backoff: Backoff,
     significance: Significance,
     uncounted: Option<ExitPredicate>,
+    pub(super) detail: Option<ReadDetail>,
+    /// Nobody reads it: what matters is when it is dropped.
+    _kept: Option<Arc<dyn Any + Send + Sync>>,
     #[cfg(feature = "testing")]
     pub(super) switch: Option<super::fault::Switch>,
 }
@@ -159,6 +164,8 @@ impl ChildSpec {
             backoff: Backoff::none(),
             significance: Significance::Ordinary,
             uncounted: None,
+            detail: None,
+            _kept: None,
             #[cfg(feature = "testing")]
             switch: None,
         }
@@ -196,6 +203,13 @@ impl ChildSpec {
         self
     }
 
+    /// Sets what the child shows of itself in snapshots. `read` runs for each of them, in whoever takes
+    /// it, so it must be quick and ask nobody; a panic in it is the snapshot taker's.
+    pub fn detail<D: Detail>(mut self, read: impl Fn() -> D + Send + Sync + 'static) -> Self {
+        self.detail = Some(Arc::new(move || Arc::new(read())));
+        self
+    }
+
     /// Exits for which `predicate` is true restart the child at once and for free: no backoff, and
     /// nothing charged to the intensity. Whether the child is restarted at all is still up to its
     /// [`Restart`].
@@ -206,6 +220,16 @@ impl ChildSpec {
     pub fn uncounted(mut self, predicate: impl Fn(&Exit) -> bool + Send + Sync + 'static) -> Self {
         self.uncounted = Some(Arc::new(predicate));
         self
+    }
+
+    /// Keeps this as long as a supervisor keeps the specification: its drop tells that the child is over.
+    pub(crate) fn keep(mut self, kept: Arc<dyn Any + Send + Sync>) -> Self {
+        self._kept = Some(kept);
+        self
+    }
+
+    pub(crate) fn restarts(&self) -> Restart {
+        self.restart
     }
 
     /// The id, unique among the children of a supervisor.

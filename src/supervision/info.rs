@@ -1,11 +1,12 @@
 //! What can be known of children: [`ChildInfo`], [`ChildCounts`], and [`Snapshot`] of a whole tree.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ractor::ActorCell;
 
-use super::{ChildPath, Exit};
+use super::{ChildPath, Detail, Exit};
 
 /// What a child is to its supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +70,17 @@ pub struct ChildInfo {
     pub age: Option<Duration>,
     /// How the child ended the last time it did, or why it could not be started.
     pub last_exit: Option<Exit>,
+    /// What it shows of itself, if its specification says how.
+    pub detail: Option<Arc<dyn Detail>>,
+}
+
+impl ChildInfo {
+    /// What the child shows of itself, if that is a `T`.
+    #[must_use]
+    pub fn detail_as<T: Any>(&self) -> Option<&T> {
+        let detail: &dyn Any = self.detail.as_deref()?;
+        detail.downcast_ref()
+    }
 }
 
 /// How many children a supervisor has.

@@ -63,6 +63,7 @@ mod blueprint;
 mod child;
 mod child_spec;
 mod children;
+mod detail;
 mod error;
 mod event;
 mod events;
@@ -91,6 +92,7 @@ mod supervisor_spec;
 
 pub use backoff::Backoff;
 pub use child_spec::ChildSpec;
+pub use detail::Detail;
 pub use error::SupervisorError;
 pub use event::{Event, EventKind};
 pub use events::{EVENT_CAPACITY, Events, Lagged, Subscription};

@@ -160,12 +160,14 @@ impl Node {
             started_at: None,
             age: None,
             last_exit: None,
+            detail: None,
         };
         let record = Record {
             info,
             started: state.started,
             path: self.path.clone(),
             nested: None,
+            detail: None,
             #[cfg(feature = "testing")]
             switch: None,
         };

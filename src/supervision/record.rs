@@ -1,10 +1,12 @@
 //! What a supervisor makes known of one child: [`Record`].
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
+use super::detail::ReadDetail;
 use super::node::Node;
 use super::{ChildInfo, ChildPath, Snapshot};
 
@@ -16,14 +18,24 @@ pub(super) struct Started {
 }
 
 /// What a supervisor makes known of one child.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Record {
     pub(super) info: ChildInfo,
     pub(super) started: Option<Started>,
     pub(super) path: ChildPath,
     pub(super) nested: Option<Arc<Node>>,
+    pub(super) detail: Option<ReadDetail>,
     #[cfg(feature = "testing")]
     pub(super) switch: Option<super::fault::Switch>,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("path", &self.path)
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Started {
@@ -40,6 +52,7 @@ impl Record {
     pub(super) fn info(&self) -> ChildInfo {
         let mut info = self.info.clone();
         info.started_at = self.started.map(|started| started.at);
+        info.detail = self.detail.as_ref().map(|read| read());
         info.age = self.started.map(|started| started.instant.elapsed());
         info
     }

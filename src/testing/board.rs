@@ -118,7 +118,7 @@ impl TestBoard {
         let board = board.start().await?;
         Ok(Self {
             tree: TestTree::of(board.supervisor()),
-            ended: Tail::of(|| board.attempts()),
+            ended: Tail::of(|| board.tap()),
             board,
             attempts,
             proxy,

@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 
 use crate::BoxError;
 use crate::client::{Client, ClientParts, Wakeups};
-use crate::handler::{Context, ContextParts, Handler, Job, StopSignal, WorkerState, install_hook};
+use crate::handler::{
+    Attachments, Context, ContextParts, Handler, Job, StopSignal, WorkerState, install_hook,
+};
 use crate::job::{
     Attempt, Budget, Call, DEFAULT_PAYLOAD_LIMIT, Ending, Failure, JobId, NodeId, Outcome, Stored,
     Transition, transition,
@@ -81,6 +83,7 @@ pub struct Perform {
     state: WorkerState,
     client: Option<Client>,
     signal: StopSignal,
+    attachments: Attachments,
 }
 
 impl Perform {
@@ -93,6 +96,7 @@ impl Perform {
             state: WorkerState::new(()),
             client: None,
             signal: StopSignal::default(),
+            attachments: Attachments::default(),
         }
     }
 
@@ -117,6 +121,12 @@ impl Perform {
     /// Gives the handler this client, for what it enqueues.
     pub fn client(mut self, client: &Client) -> Self {
         self.client = Some(client.clone());
+        self
+    }
+
+    /// Attaches a value for the handler, as a stage of the queue would.
+    pub fn attach<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.attachments.attach(value);
         self
     }
 
@@ -182,6 +192,7 @@ impl Perform {
             client: self.client.clone().unwrap_or_else(nowhere),
             signal: self.signal.clone(),
             span: tracing::info_span!("attempt", kind = self.call.kind()),
+            attachments: self.attachments.clone(),
         }
     }
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use callboard::queue::Attempted;
+use callboard::stage::{SourceStream, StageInfo, SubscribeOptions};
 use callboard::supervision::{ChildSpec, Strategy, SupervisorSpec};
 use callboard::testing::{Role, TestBoard, ThrowawayDatabase};
 use callboard::{Board, BoxError, Client, Context, JobState, Queue, call, functions};
+use futures_util::StreamExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::support::{eventually, sharing};
@@ -101,6 +104,19 @@ async fn an_application_that_melts_down_takes_no_queue_along() {
     );
 }
 
+/// Follows the attempts from now on.
+async fn follow(board: &Board) -> SourceStream<Attempted> {
+    let options = SubscribeOptions::new();
+    let attempts = board.attempts().stream(options).unwrap();
+    eventually("the board tells us", || async {
+        let snapshot = board.supervisor().snapshot();
+        let stage = StageInfo::of(&snapshot.find(&["attempts"])?.info)?;
+        (!stage.downstream.is_empty()).then_some(())
+    })
+    .await;
+    attempts
+}
+
 #[tokio::test]
 async fn an_application_stops_after_the_queues() {
     async fn ask(cx: &mut Context) -> Result<(), BoxError> {
@@ -124,14 +140,14 @@ async fn an_application_stops_after_the_queues() {
         .start()
         .await
         .unwrap();
+    let mut attempts = follow(&board).await;
     let job = board.client().enqueue(call!(ask())).await.unwrap();
-    let mut attempts = board.attempts();
     eventually("the job is claimed", || async {
         (board.counts().claimed > 0).then_some(())
     })
     .await;
     board.shutdown().await.unwrap();
-    let ended = attempts.next().await.unwrap().unwrap();
+    let ended = attempts.next().await.unwrap();
     assert_eq!(ended.job, job);
     let info = board.client().job(job).await.unwrap().unwrap();
     assert_eq!(info.state, JobState::Completed, "{info:?}");
@@ -154,9 +170,9 @@ async fn a_board_is_a_child_of_the_application_s_supervisor() {
     boards.changed().await.unwrap();
     let second = boards.borrow_and_update().clone().unwrap();
     assert_ne!(first.node(), second.node());
-    let mut attempts = second.attempts();
+    let mut attempts = follow(&second).await;
     let job = second.client().enqueue(call!(nothing())).await.unwrap();
-    assert_eq!(attempts.next().await.unwrap().unwrap().job, job);
+    assert_eq!(attempts.next().await.unwrap().job, job);
     application.stop_and_wait("done", None).await.unwrap();
     second.stopped().await;
 }

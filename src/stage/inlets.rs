@@ -1,0 +1,490 @@
+//! A stage's side towards its producers: its subscriptions, and what has come of them.
+//!
+//! Invariants: events of a subscription that is over are dropped as values; what a producer sent
+//! before it ended a subscription is handled before the end is.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ractor::ActorCell;
+
+use super::meter::Gauges;
+use super::outlet::End;
+use super::source::Announced;
+use super::{
+    Asks, Cancel, CancelReason, ConsumerMessage, Demand, Mailbox, Source, StageError,
+    SubscribeOptions, Subscription, SubscriptionId,
+};
+
+/// One of a stage's producers, and what it wants of it. It stays the same from one subscription to
+/// the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InletId(u64);
+
+impl InletId {
+    fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What reaches a stage from its producers' side.
+pub(super) enum InletMessage<T: Send + 'static> {
+    Consumer(ConsumerMessage<T>),
+    /// Somebody is there now.
+    Found(InletId, Announced<T>),
+}
+
+/// A stage's side towards its producers.
+pub struct Inlets<T: Send + 'static> {
+    name: Arc<str>,
+    actor: ActorCell,
+    myself: Mailbox<InletMessage<T>>,
+    consumer: Mailbox<ConsumerMessage<T>>,
+    inlets: Vec<Inlet<T>>,
+    incoming: VecDeque<Incoming<T>>,
+    waiting: usize,
+    from: Option<InletId>,
+    end: Option<End>,
+    gauges: Arc<Gauges>,
+}
+
+struct Inlet<T: Send + 'static> {
+    id: InletId,
+    source: Source<T>,
+    options: SubscribeOptions<T>,
+    subscription: Option<Subscription<T>>,
+    /// Which producer it is or was subscribed to, of those that follow each other at the source.
+    life: Option<u64>,
+    since: Instant,
+    failures: u32,
+    demand: Demand,
+    /// Asked for and not come.
+    outstanding: u64,
+    missed: u64,
+    search: Option<Search>,
+}
+
+/// A search for a producer, which ends when this is dropped.
+struct Search(tokio::task::JoinHandle<()>);
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What has come and is not handled yet, in order.
+pub(super) enum Incoming<T> {
+    Events {
+        inlet: InletId,
+        subscription: SubscriptionId,
+        events: Vec<T>,
+        ask_after: u32,
+    },
+    Cancelled {
+        inlet: InletId,
+        subscription: SubscriptionId,
+        reason: CancelReason,
+    },
+    /// A marker stands here, on its way to the buffer.
+    Mark,
+}
+
+/// A subscription that is over.
+pub(super) struct Lost {
+    pub(super) inlet: InletId,
+    pub(super) reason: CancelReason,
+    pub(super) source: Arc<str>,
+    pub(super) cancel: Cancel,
+}
+
+impl<T: Send + 'static> Inlets<T> {
+    pub(super) fn new(
+        name: Arc<str>,
+        actor: ActorCell,
+        myself: Mailbox<InletMessage<T>>,
+        consumer: Mailbox<ConsumerMessage<T>>,
+        gauges: Arc<Gauges>,
+    ) -> Self {
+        Self {
+            name,
+            actor,
+            myself,
+            consumer,
+            inlets: Vec::new(),
+            incoming: VecDeque::new(),
+            waiting: 0,
+            from: None,
+            end: None,
+            gauges,
+        }
+    }
+
+    /// Subscribes to a producer: at once, or as soon as somebody is there.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::Option`] if an option is out of its range.
+    pub fn subscribe(
+        &mut self,
+        source: Source<T>,
+        options: SubscribeOptions<T>,
+    ) -> Result<InletId, StageError> {
+        options.check(source.name())?;
+        let id = InletId::fresh();
+        self.inlets.push(Inlet {
+            id,
+            demand: Demand::new(options.max_demand, options.min()),
+            source,
+            options,
+            subscription: None,
+            life: None,
+            since: Instant::now(),
+            failures: 0,
+            outstanding: 0,
+            missed: 0,
+            search: None,
+        });
+        self.search(id, None, Duration::ZERO);
+        Ok(id)
+    }
+
+    /// Ends a subscription. What has come of it and is not handled is dropped, and no event of it is
+    /// delivered any more. One that is not there is ignored.
+    pub fn cancel(&mut self, inlet: InletId) {
+        let Some(index) = self.inlets.iter().position(|known| known.id == inlet) else {
+            return;
+        };
+        let gone = self.inlets.swap_remove(index);
+        if let Some(subscription) = gone.subscription {
+            self.gauges.lost_producer(subscription.meter());
+        }
+        self.drop_incoming(inlet);
+    }
+
+    /// Cancels a subscription and begins another in its place. One that is not there is ignored.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe); the old one is cancelled even so.
+    pub fn resubscribe(
+        &mut self,
+        inlet: InletId,
+        source: Source<T>,
+        options: SubscribeOptions<T>,
+    ) -> Result<InletId, StageError> {
+        self.cancel(inlet);
+        self.subscribe(source, options)
+    }
+
+    /// Asks for `demand` more events. For subscriptions with [`Asks::Manual`]; one that has no
+    /// producer at present is told when it [has](super::Consumer::subscribed) and asks then.
+    pub fn ask(&mut self, inlet: InletId, demand: u32) {
+        if let Some(inlet) = self.find(inlet) {
+            inlet.ask(demand);
+        }
+    }
+
+    /// The actor that runs the stage. Actors linked to it end with it, and it ends when they do.
+    #[must_use]
+    pub fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+
+    /// Which producer the events come from that are being handled.
+    #[must_use]
+    pub fn from(&self) -> Option<InletId> {
+        self.from
+    }
+
+    /// All inlets, in the order of their beginning.
+    pub fn ids(&self) -> impl Iterator<Item = InletId> {
+        let mut ids: Vec<InletId> = self.inlets.iter().map(|inlet| inlet.id).collect();
+        ids.sort_unstable();
+        ids.into_iter()
+    }
+
+    /// How many events are asked for and have not come.
+    #[must_use]
+    pub fn outstanding(&self, inlet: InletId) -> u64 {
+        let found = self.inlets.iter().find(|known| known.id == inlet);
+        found.map_or(0, |inlet| inlet.outstanding)
+    }
+
+    /// How many events have passed by, as [`WhenBehind::Miss`](super::WhenBehind::Miss) allows.
+    #[must_use]
+    pub fn missed(&self, inlet: InletId) -> u64 {
+        let found = self.inlets.iter().find(|known| known.id == inlet);
+        found.map_or(0, |inlet| inlet.missed)
+    }
+
+    /// Ends the stage when the callback returns. What has come and is not handled is dropped.
+    pub fn stop(&mut self) {
+        self.end = Some(End::Now);
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.incoming.is_empty()
+    }
+
+    /// Takes what has come. Events of a subscription that is over are dropped.
+    pub(super) fn receive(&mut self, message: ConsumerMessage<T>) {
+        match message {
+            ConsumerMessage::Events {
+                subscription,
+                events,
+                missed,
+            } => self.take(subscription, events, missed),
+            ConsumerMessage::Cancelled {
+                subscription,
+                reason,
+            } => {
+                if let Some(inlet) = self.of(subscription) {
+                    let inlet = inlet.id;
+                    // Behind the events that came before.
+                    self.incoming.push_back(Incoming::Cancelled {
+                        inlet,
+                        subscription,
+                        reason,
+                    });
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, subscription: SubscriptionId, mut events: Vec<T>, missed: u64) {
+        let Some(inlet) = self
+            .inlets
+            .iter_mut()
+            .find(|inlet| inlet.is_subscribed(subscription))
+        else {
+            return;
+        };
+        inlet.outstanding = inlet.outstanding.saturating_sub(events.len() as u64);
+        inlet.missed += missed;
+        self.waiting += events.len();
+        loop {
+            let (rest, ask_after) = match inlet.options.asks {
+                Asks::Automatic => {
+                    let chunk = inlet.demand.take(events.len());
+                    let rest = match chunk.len < events.len() {
+                        true => events.split_off(chunk.len),
+                        false => Vec::new(),
+                    };
+                    (rest, chunk.ask_after)
+                }
+                Asks::Manual | Asks::Forwarded => (Vec::new(), 0),
+            };
+            self.incoming.push_back(Incoming::Events {
+                inlet: inlet.id,
+                subscription,
+                events,
+                ask_after,
+            });
+            events = rest;
+            if events.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Subscribes to the producer that was found. Tells whether it is still wanted.
+    pub(super) fn found(&mut self, id: InletId, found: Announced<T>) -> bool {
+        let (consumer, name) = (self.consumer.clone(), Arc::clone(&self.name));
+        let Some(inlet) = self.find(id).filter(|inlet| inlet.subscription.is_none()) else {
+            return false;
+        };
+        inlet.search = None;
+        inlet.life = Some(found.life);
+        inlet.since = Instant::now();
+        inlet.outstanding = 0;
+        let wishes = inlet.options.wishes.clone();
+        let subscription = Subscription::begin(found.producer, consumer, wishes, &name);
+        let (source, meter) = (
+            Arc::clone(inlet.source.name()),
+            Arc::clone(subscription.meter()),
+        );
+        inlet.subscription = Some(subscription);
+        if inlet.options.asks == Asks::Automatic {
+            let demand = inlet.demand.begin();
+            inlet.ask(demand);
+        }
+        self.gauges.gained_producer(&source, &meter);
+        true
+    }
+
+    /// The next that has come; events only if there is demand for what is made of them.
+    pub(super) fn next(&mut self, has_demand: bool) -> Option<Incoming<T>> {
+        if !self.is_any_ready(has_demand) {
+            return None;
+        }
+        let next = self.incoming.pop_front()?;
+        if let Incoming::Events { events, inlet, .. } = &next {
+            self.waiting -= events.len();
+            self.from = Some(*inlet);
+        }
+        Some(next)
+    }
+
+    pub(super) fn is_any_ready(&self, has_demand: bool) -> bool {
+        match self.incoming.front() {
+            Some(Incoming::Events { .. }) => has_demand,
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    /// Events are handled: asks for more, unless their subscription is over.
+    pub(super) fn handled(&mut self, subscription: SubscriptionId, ask_after: u32) {
+        self.from = None;
+        if let Some(inlet) = self.of(subscription) {
+            inlet.ask(ask_after);
+        }
+    }
+
+    /// Sets a marker behind what has come.
+    pub(super) fn mark(&mut self) {
+        self.incoming.push_back(Incoming::Mark);
+    }
+
+    /// A subscription is over: takes it off, and begins to look for the producer's successor if it is
+    /// to.
+    pub(super) fn lose(
+        &mut self,
+        id: InletId,
+        subscription: SubscriptionId,
+        reason: CancelReason,
+    ) -> Option<Lost> {
+        let index = self.inlets.iter().position(|inlet| inlet.id == id)?;
+        let inlet = &mut self.inlets[index];
+        let over = inlet
+            .subscription
+            .take_if(|current| current.id() == subscription)?;
+        self.gauges.lost_producer(over.meter());
+        over.forget();
+        inlet.outstanding = 0;
+        let lost = Lost {
+            inlet: id,
+            source: Arc::clone(inlet.source.name()),
+            cancel: inlet.options.cancel,
+            reason,
+        };
+        let Cancel::Resubscribe(backoff) = lost.cancel else {
+            self.inlets.swap_remove(index);
+            return Some(lost);
+        };
+        inlet.failures = backoff.count_failure(inlet.failures, Some(inlet.since.elapsed()));
+        let wait = match inlet.failures {
+            1 => Duration::ZERO,
+            failures => backoff.delay(failures - 1, fastrand::f64()),
+        };
+        // Who refused may take us later; who is gone will not come back, but a successor may.
+        let life = match lost.reason {
+            CancelReason::Refused(_) => None,
+            _ => inlet.life,
+        };
+        self.search(id, life, wait);
+        Some(lost)
+    }
+
+    /// Asks for what the stage's consumers have asked for and it has not given them.
+    pub(super) fn forward(&mut self, demand: usize) {
+        let waiting = self.waiting as u64;
+        let forwarding = |inlet: &&mut Inlet<T>| {
+            inlet.options.asks == Asks::Forwarded && inlet.subscription.is_some()
+        };
+        for inlet in self.inlets.iter_mut().filter(forwarding) {
+            let wanted = (demand as u64).min(u64::from(inlet.options.max_demand));
+            let missing = wanted.saturating_sub(inlet.outstanding + waiting);
+            inlet.ask(missing as u32);
+        }
+    }
+
+    pub(super) fn show(&self) {
+        self.gauges.waiting(self.waiting);
+    }
+
+    /// Cancels everything, and drops what has come.
+    pub(super) fn close(&mut self) {
+        for inlet in self.inlets.drain(..) {
+            if let Some(subscription) = inlet.subscription {
+                self.gauges.lost_producer(subscription.meter());
+            }
+        }
+        self.incoming.clear();
+        self.waiting = 0;
+    }
+
+    /// Looks for a producer other than that of `life`.
+    fn search(&mut self, id: InletId, life: Option<u64>, wait: Duration) {
+        let myself = self.myself.clone();
+        let Some(inlet) = self.find(id) else { return };
+        if wait.is_zero()
+            && let Some(found) = inlet.source.other_than(life)
+        {
+            // A stage that is gone looks for nobody.
+            let _gone = myself.send(InletMessage::Found(id, found));
+            return;
+        }
+        let finding = inlet.source.clone().find(life);
+        inlet.search = Some(Search(tokio::spawn(async move {
+            let found = finding.await;
+            tokio::time::sleep(wait).await;
+            let _gone = myself.send(InletMessage::Found(id, found));
+        })));
+    }
+
+    fn find(&mut self, id: InletId) -> Option<&mut Inlet<T>> {
+        self.inlets.iter_mut().find(|inlet| inlet.id == id)
+    }
+
+    fn of(&mut self, subscription: SubscriptionId) -> Option<&mut Inlet<T>> {
+        self.inlets
+            .iter_mut()
+            .find(|inlet| inlet.is_subscribed(subscription))
+    }
+
+    fn drop_incoming(&mut self, gone: InletId) {
+        self.incoming.retain(|incoming| match incoming {
+            Incoming::Events { inlet, .. } | Incoming::Cancelled { inlet, .. } => *inlet != gone,
+            Incoming::Mark => true,
+        });
+        let counted = self.incoming.iter().map(|incoming| match incoming {
+            Incoming::Events { events, .. } => events.len(),
+            _ => 0,
+        });
+        self.waiting = counted.sum();
+    }
+}
+
+impl<T: Send + 'static> Inlet<T> {
+    fn is_subscribed(&self, subscription: SubscriptionId) -> bool {
+        self.subscription
+            .as_ref()
+            .is_some_and(|current| current.id() == subscription)
+    }
+
+    fn ask(&mut self, demand: u32) {
+        if let Some(subscription) = &self.subscription {
+            self.outstanding += u64::from(demand);
+            subscription.ask(demand);
+        }
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Inlets<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inlets")
+            .field("inlets", &self.inlets.len())
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}

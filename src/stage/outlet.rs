@@ -1,0 +1,283 @@
+//! A stage's side towards its consumers: what it has emitted, who has asked, who gets what.
+//!
+//! It remembers unmet demand, so that no stage has to. Whatever it holds when the stage dies is
+//! dropped as values, and its consumers are told.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::buffer::Buffer;
+use super::meter::Gauges;
+use super::pace::Pace;
+use super::{
+    BufferOptions, CancelReason, ConsumerLink, Delivery, Dispatcher, Overflow, PartitionLoad,
+    SubscriptionId,
+};
+
+/// A stage's side towards its consumers.
+pub struct Outlet<T: Send + 'static> {
+    dispatcher: Box<dyn Dispatcher<T>>,
+    buffer: Buffer<T>,
+    consumers: HashMap<SubscriptionId, Consumer<T>>,
+    gate: Gate,
+    end: Option<End>,
+    emitted: u64,
+    pace: Pace,
+    gauges: Arc<Gauges>,
+    /// Kept for its memory.
+    deliveries: Vec<Delivery<T>>,
+}
+
+struct Consumer<T: Send + 'static> {
+    link: ConsumerLink<T>,
+    /// When it was last given events, and how many.
+    served: Option<(Instant, u32)>,
+}
+
+/// Whether demand is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    /// Asks and events gather until somebody says [`forward`](super::StageRef::forward).
+    Accumulating,
+}
+
+/// How a stage ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Now,
+    WhenDrained,
+}
+
+impl<T: Send + 'static> Outlet<T> {
+    pub(super) fn new(
+        dispatcher: Box<dyn Dispatcher<T>>,
+        buffer: BufferOptions,
+        gate: Gate,
+        gauges: Arc<Gauges>,
+    ) -> Self {
+        Self {
+            dispatcher,
+            buffer: Buffer::new(buffer),
+            consumers: HashMap::new(),
+            gate,
+            end: None,
+            emitted: 0,
+            pace: Pace::default(),
+            gauges,
+            deliveries: Vec::new(),
+        }
+    }
+
+    /// Emits an event. It goes to who has asked when the callback returns, or waits in the buffer.
+    pub fn emit(&mut self, event: T) {
+        self.emitted += 1;
+        self.buffer.push(event);
+    }
+
+    /// Emits events, as [`emit`](Self::emit).
+    pub fn emit_all(&mut self, events: impl IntoIterator<Item = T>) {
+        events.into_iter().for_each(|event| self.emit(event));
+    }
+
+    /// How many events are asked for and not emitted yet. None while the stage accumulates or
+    /// finishes.
+    #[must_use]
+    pub fn demand(&self) -> usize {
+        if self.gate == Gate::Accumulating || self.end.is_some() {
+            return 0;
+        }
+        let asked = usize::try_from(self.dispatcher.demand()).unwrap_or(usize::MAX);
+        asked.saturating_sub(self.buffer.len())
+    }
+
+    /// How many events wait for somebody to ask.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// How many subscriptions there are.
+    #[must_use]
+    pub fn consumers(&self) -> usize {
+        self.consumers.len()
+    }
+
+    /// How long a consumer takes for an event, from its delivery to the next ask: a running mean
+    /// over all consumers, once there is any.
+    #[must_use]
+    pub fn service_time(&self) -> Option<Duration> {
+        self.pace.seconds().map(Duration::from_secs_f64)
+    }
+
+    /// The demand and the queue of each partition, if the dispatcher has partitions.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<PartitionLoad> {
+        self.dispatcher.partitions()
+    }
+
+    /// Keeps only these of the buffered events.
+    pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        self.buffer.retain(keep);
+    }
+
+    /// Ends the stage once everything that it has emitted is delivered; nothing more is asked of it.
+    pub fn finish(&mut self) {
+        self.end.get_or_insert(End::WhenDrained);
+    }
+
+    /// Ends the stage when the callback returns. What is buffered is dropped.
+    pub fn stop(&mut self) {
+        self.end = Some(End::Now);
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    pub(super) fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// Whether everything emitted is delivered.
+    pub(super) fn is_drained(&self) -> bool {
+        self.buffer.len() == 0 && self.dispatcher.first_held().is_none()
+    }
+
+    pub(super) fn forward(&mut self) {
+        self.gate = Gate::Open;
+    }
+
+    /// Takes a subscription, unless the dispatcher refuses it, and tells whether it did.
+    pub(super) fn subscribe(&mut self, link: ConsumerLink<T>) -> bool {
+        if let Err(refusal) = self.dispatcher.subscribe(link.id(), link.wishes()) {
+            link.end(CancelReason::Refused(refusal));
+            return false;
+        }
+        self.gauges.gained_consumer(link.meter());
+        let consumer = Consumer { link, served: None };
+        self.consumers.insert(consumer.link.id(), consumer);
+        true
+    }
+
+    pub(super) fn ask(&mut self, subscription: SubscriptionId, demand: u32) {
+        let Some(consumer) = self.consumers.get_mut(&subscription) else {
+            return;
+        };
+        if let Some((at, events)) = consumer.served.take() {
+            self.pace.took(at.elapsed(), events);
+        }
+        self.dispatcher.ask(subscription, demand);
+    }
+
+    /// Ends a subscription, and tells whether there was such a one.
+    pub(super) fn cancel(&mut self, subscription: SubscriptionId) -> bool {
+        let Some(consumer) = self.consumers.remove(&subscription) else {
+            return false;
+        };
+        self.dispatcher.cancel(subscription);
+        self.gauges.lost_consumer(consumer.link.meter());
+        consumer.link.end(CancelReason::Done);
+        true
+    }
+
+    /// Delivers what can be delivered, and tells how many events that was.
+    pub(super) fn flush(&mut self) -> usize {
+        if self.gate == Gate::Accumulating || self.consumers.is_empty() {
+            return 0;
+        }
+        let mut delivered = 0;
+        let mut deliveries = std::mem::take(&mut self.deliveries);
+        loop {
+            let dispatcher = &mut self.dispatcher;
+            self.buffer
+                .take_with(|events| dispatcher.dispatch(events, &mut deliveries));
+            let mut is_any_lost = false;
+            for delivery in deliveries.drain(..) {
+                let count = delivery.events.len();
+                match self.deliver(delivery) {
+                    true => delivered += count,
+                    false => is_any_lost = true,
+                }
+            }
+            if !is_any_lost {
+                break;
+            }
+        }
+        self.deliveries = deliveries;
+        delivered
+    }
+
+    /// If the consumer is gone, its events go to the next who asks, as far as the dispatcher lets
+    /// them.
+    fn deliver(&mut self, delivery: Delivery<T>) -> bool {
+        let subscription = delivery.subscription;
+        let count = delivery.events.len() as u32;
+        let Some(consumer) = self.consumers.get_mut(&subscription) else {
+            // It was found gone by the delivery before.
+            self.take_back(subscription, delivery.events);
+            return false;
+        };
+        match consumer.link.deliver(delivery.events, delivery.missed) {
+            Ok(()) => {
+                consumer.served = Some((Instant::now(), count));
+                true
+            }
+            Err(events) => {
+                self.take_back(subscription, events);
+                self.cancel(subscription);
+                false
+            }
+        }
+    }
+
+    fn take_back(&mut self, subscription: SubscriptionId, events: Vec<T>) {
+        let back = self.dispatcher.undelivered(subscription, events);
+        self.buffer.put_back(back);
+    }
+
+    pub(super) fn overflow(&mut self) -> Option<Overflow<T>> {
+        let overflow = self.buffer.overflow()?;
+        self.gauges.dropped(overflow.events.len());
+        Some(overflow)
+    }
+
+    pub(super) fn mark(&mut self) {
+        self.buffer.mark();
+    }
+
+    pub(super) fn pass_mark(&mut self) -> bool {
+        self.buffer.pass_mark(self.dispatcher.first_held())
+    }
+
+    /// Shows how things stand.
+    pub(super) fn show(&self) {
+        self.gauges.buffered(self.buffer.len());
+        let partitions = self.dispatcher.partitions();
+        if !partitions.is_empty() {
+            self.gauges.partitions(partitions);
+        }
+    }
+
+    /// Ends all subscriptions and drops what is left.
+    pub(super) fn close(&mut self, reason: &CancelReason) {
+        for (_, consumer) in self.consumers.drain() {
+            self.dispatcher.cancel(consumer.link.id());
+            self.gauges.lost_consumer(consumer.link.meter());
+            consumer.link.end(reason.clone());
+        }
+        self.buffer.retain(|_| false);
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Outlet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet")
+            .field("demand", &self.demand())
+            .field("buffered", &self.buffered())
+            .field("consumers", &self.consumers())
+            .finish_non_exhaustive()
+    }
+}
