@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 
 use crate::Effort;
 use crate::figure::Figure;
-use crate::stage::{Failed, Stage, crash, hold, mark};
+use crate::stage::{Stage, crash, hold, mark};
+use crate::support::Failed;
 
 const WORKER: [&str; 4] = ["queues", "default", "workers", "worker-1"];
 const FETCHER: [&str; 3] = ["queues", "default", "fetcher"];

@@ -8,7 +8,8 @@ use callboard::store::embedded::{Embedded, EmbeddedBuilder};
 
 use crate::Effort;
 use crate::figure::Figure;
-use crate::stage::{Failed, Stage, hold, mark};
+use crate::stage::{Stage, hold, mark};
+use crate::support::Failed;
 
 /// Long enough for every actor to have reached its longest pause.
 const AWAY: Duration = Duration::from_secs(3);

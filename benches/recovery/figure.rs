@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::machine::Machine;
+use crate::support::machine::Machine;
 
 /// Samples of one thing.
 pub(crate) struct Figure {

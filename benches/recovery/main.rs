@@ -7,14 +7,16 @@
 mod actors;
 mod database;
 mod figure;
-mod machine;
 mod process;
 mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::io::Write;
 
 use figure::Figure;
-use machine::Machine;
+use support::Failed;
+use support::machine::Machine;
 
 /// How often each death is caused.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +65,7 @@ impl Arguments {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Runtime::new()?;
     if let Ok(url) = std::env::var(process::NODE) {
         return runtime.block_on(process::node(&url));
@@ -83,14 +85,12 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     Ok(())
 }
 
-async fn measure(
-    effort: Effort,
-) -> Result<(Machine, Vec<Figure>), Box<dyn std::error::Error + Send + Sync>> {
+async fn measure(effort: Effort) -> Result<(Machine, Vec<Figure>), Failed> {
     let server = callboard::store::embedded::Embedded::builder()
         .start()
         .await?;
     let url = server.url();
-    let machine = Machine::look(url).await?;
+    let machine = Machine::look(url, "embedded on loopback").await?;
     let mut figures = Vec::new();
     figures.push(actors::panicked_worker(url, effort).await?);
     figures.push(actors::killed_worker(url, effort).await?);

@@ -8,7 +8,8 @@ use callboard::call;
 
 use crate::Effort;
 use crate::figure::Figure;
-use crate::stage::{Failed, Stage, hold};
+use crate::stage::{Stage, hold};
+use crate::support::Failed;
 
 /// Set to the URL of its database in a process that is to be killed.
 pub(crate) const NODE: &str = "CALLBOARD_RECOVERY_NODE";

@@ -1,7 +1,6 @@
 //! A board whose handlers say when they begin.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use callboard::{Board, BoxError, Context, Database, Queue, functions};
@@ -9,7 +8,7 @@ use ractor::ActorCell;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, Semaphore};
 
-pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
+use crate::support::{Failed, database};
 
 /// After so long something is wrong, and no figure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,15 +51,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Over a fresh database of this server.
     pub(crate) async fn set(server: &str) -> Result<Self, Failed> {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let name = format!("recovery_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        client
-            .batch_execute(&format!("create database {name}"))
-            .await?;
-        let (server, _) = server.rsplit_once('/').ok_or("the URL names a database")?;
-        Self::set_at(format!("{server}/{name}")).await
+        Self::set_at(database::fresh(server).await?).await
     }
 
     /// Over this database.

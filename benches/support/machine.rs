@@ -1,26 +1,31 @@
-//! Under which conditions the figures were taken.
+//! Under which conditions figures were taken.
 
 use std::fmt;
 
-use crate::stage::Failed;
+use super::Failed;
 
 /// The machine, the server and the build.
 pub(crate) struct Machine {
     cpus: usize,
     load: String,
-    postgres: String,
+    server: String,
 }
 
 impl Machine {
-    pub(crate) async fn look(url: &str) -> Result<Self, Failed> {
+    /// `kind` says whose server it is.
+    pub(crate) async fn look(url: &str, kind: &str) -> Result<Self, Failed> {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
-        let row = client.query_one("show server_version", &[]).await?;
+        let settings = "select format('PostgreSQL %s %s, fsync=%s, synchronous_commit=%s but for claims, \
+             full_page_writes=%s, shared_buffers=%s', current_setting('server_version'), $1::text, \
+             current_setting('fsync'), current_setting('synchronous_commit'), \
+             current_setting('full_page_writes'), current_setting('shared_buffers'))";
+        let row = client.query_one(settings, &[&kind]).await?;
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         Ok(Self {
             cpus: std::thread::available_parallelism()?.get(),
             load: load.split(' ').next().unwrap_or("unknown").to_owned(),
-            postgres: row.get(0),
+            server: row.get(0),
         })
     }
 }
@@ -34,9 +39,9 @@ impl fmt::Display for Machine {
         };
         write!(
             f,
-            "callboard {} ({build}), PostgreSQL {} embedded on loopback, {} CPUs, load {} at the start",
+            "callboard {} ({build}), {}, {} CPUs, load {} at the start",
             env!("CARGO_PKG_VERSION"),
-            self.postgres,
+            self.server,
             self.cpus,
             self.load
         )

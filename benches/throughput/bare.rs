@@ -1,0 +1,251 @@
+//! The board's own statements, run by loops without actors, handlers or leases: what is left to lose.
+
+use std::time::Instant;
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_postgres::{Client, Statement};
+
+use crate::drain::NAMES;
+use crate::figure::{Figure, System};
+use crate::jobs::Does;
+use crate::place::{Place, connect};
+use crate::support::Failed;
+
+const NODE: i64 = 1;
+const CLAIM: i64 = 1_000;
+const SETTLE: usize = 2_000;
+const KIND: &str = "throughput::jobs::work";
+
+/// Claimed, and how many claims may be ahead of the settlements.
+type Ids = Vec<(i64, i32)>;
+const AHEAD: usize = 8;
+
+/// A connection with the settings of the board's own for claims.
+async fn claiming(url: &str) -> Result<Client, Failed> {
+    let client = connect(url).await?;
+    let settings = "set enable_seqscan = off; set synchronous_commit = off";
+    client.batch_execute(settings).await?;
+    Ok(client)
+}
+
+/// Claims until so many are claimed.
+async fn claim(client: Client, jobs: usize, claimed: Sender<Ids>) -> Result<(), Failed> {
+    let statement = client
+        .prepare(include_str!("../../src/store/sql/claim.sql"))
+        .await?;
+    let kinds = [KIND];
+    let (mut above, mut left) = ((i16::MIN, i64::MIN), jobs);
+    while left > 0 {
+        let (priority, id) = above;
+        let rows = client
+            .query(
+                &statement,
+                &[
+                    &NODE,
+                    &"queue-1",
+                    &&kinds[..],
+                    &priority,
+                    &id,
+                    &CLAIM,
+                    &1_i64,
+                ],
+            )
+            .await?;
+        let mut ids: Ids = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(12).len()).sum();
+        assert!(bytes >= ids.len() * 100, "every job has its payload");
+        ids.sort_unstable();
+        above = match ids.last() {
+            Some((last, _)) if rows.len() == CLAIM as usize => (0, *last),
+            _ => (i16::MIN, i64::MIN),
+        };
+        left -= ids.len();
+        if !ids.is_empty() {
+            claimed.send(ids).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Settles what has gathered, until nothing comes any more.
+async fn settle(client: Client, mut claimed: Receiver<Ids>) -> Result<(), Failed> {
+    client.batch_execute("set enable_seqscan = off").await?;
+    let statement = client
+        .prepare(include_str!("../../src/store/sql/settle.sql"))
+        .await?;
+    while let Some(mut batch) = claimed.recv().await {
+        while batch.len() < SETTLE {
+            match claimed.try_recv() {
+                Ok(more) => batch.extend(more),
+                Err(_) => break,
+            }
+        }
+        let settled = settle_batch(&client, &statement, &batch).await?;
+        assert_eq!(settled, batch.len(), "the fence refuses nothing here");
+    }
+    Ok(())
+}
+
+async fn settle_batch(
+    client: &Client,
+    statement: &Statement,
+    batch: &[(i64, i32)],
+) -> Result<usize, Failed> {
+    let (ids, attempts): (Vec<i64>, Vec<i32>) = batch.iter().copied().unzip();
+    let (verbs, after) = (
+        vec!["complete"; batch.len()],
+        vec![None::<i64>; batch.len()],
+    );
+    let texts = vec![None::<&str>; batch.len()];
+    let rows = client
+        .query(
+            statement,
+            &[
+                &NODE, &ids, &attempts, &verbs, &after, &texts, &texts, &texts, &texts,
+            ],
+        )
+        .await?;
+    Ok(rows.len())
+}
+
+async fn claim_and_settle(place: &Place, jobs: usize) -> Result<(), Failed> {
+    let (sender, receiver) = channel(AHEAD);
+    let claiming = tokio::spawn(claim(claiming(&place.url).await?, jobs, sender));
+    let settling = tokio::spawn(settle(connect(&place.url).await?, receiver));
+    claiming.await??;
+    settling.await?
+}
+
+/// Jobs that lie there already.
+pub(crate) async fn drain(server: &str, jobs: usize, runs: usize) -> Result<Vec<Figure>, Failed> {
+    let mut costs = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let place = Place::take(server).await?;
+        place
+            .fill(jobs, Does::Nothing, &["queue-1".to_owned()])
+            .await?;
+        let usage = place.usage().await?;
+        claim_and_settle(&place, jobs).await?;
+        costs.push(place.cost(&usage).await?);
+        place.leave().await?;
+    }
+    let setting = format!("claims of {CLAIM}, settlements of what gathered, {SETTLE} at most");
+    Ok(Figure::of_costs(
+        System::Bare,
+        NAMES,
+        &setting,
+        jobs,
+        &costs,
+    ))
+}
+
+/// Inserts so many batches of so many.
+async fn insert(client: Client, batches: usize, batch: usize) -> Result<(), Failed> {
+    let statement = client
+        .prepare(include_str!("../../src/store/sql/enqueue.sql"))
+        .await?;
+    let (queues, kinds) = (vec!["queue-1"; batch], vec![KIND; batch]);
+    let (priorities, attempts) = (vec![0_i16; batch], vec![None::<i16>; batch]);
+    let (none, texts) = (vec![None::<i64>; batch], vec![None::<&str>; batch]);
+    let (versions, fingerprints) = (vec![1_i32; batch], vec![1_i64; batch]);
+    let payload = [b'x'; 100];
+    let (payloads, repeated) = (vec![&payload[..]; batch], vec![false; batch]);
+    for _ in 0..batches {
+        let rows = client
+            .query(
+                &statement,
+                &[
+                    &queues,
+                    &kinds,
+                    &priorities,
+                    &attempts,
+                    &none,
+                    &texts,
+                    &versions,
+                    &fingerprints,
+                    &none,
+                    &none,
+                    &payloads,
+                    &texts,
+                    &repeated,
+                ],
+            )
+            .await?;
+        assert_eq!(rows.len(), batch);
+    }
+    Ok(())
+}
+
+/// The enqueue statement alone, on so many connections.
+pub(crate) async fn enqueue(
+    server: &str,
+    jobs: usize,
+    batch: usize,
+    connections: usize,
+    runs: usize,
+) -> Result<Figure, Failed> {
+    let mut rates = Vec::with_capacity(runs);
+    let batches = jobs / connections / batch;
+    for _ in 0..runs {
+        let place = Place::take(server).await?;
+        let mut clients = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            clients.push(connect(&place.url).await?);
+        }
+        let began = Instant::now();
+        let inserting = clients
+            .into_iter()
+            .map(|client| tokio::spawn(insert(client, batches, batch)));
+        for inserting in Vec::from_iter(inserting) {
+            inserting.await??;
+        }
+        rates.push((batches * batch * connections) as f64 / began.elapsed().as_secs_f64());
+        place.leave().await?;
+    }
+    let setting = format!("{connections} connection(s), {batch} row(s) a statement");
+    let name = if batch == 1 {
+        "single enqueue"
+    } else {
+        "bulk enqueue"
+    };
+    Ok(Figure::new(
+        System::Bare,
+        (name, "jobs/s"),
+        setting,
+        jobs,
+        rates,
+    ))
+}
+
+/// A producer inserts in batches while the loop claims and settles.
+pub(crate) async fn end_to_end(server: &str, jobs: usize, runs: usize) -> Result<Figure, Failed> {
+    const BATCH: usize = 1_000;
+    let mut rates = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let place = Place::take(server).await?;
+        let client = connect(&place.url).await?;
+        let began = Instant::now();
+        let inserting = tokio::spawn(insert(client, jobs / BATCH, BATCH));
+        claim_and_settle(&place, jobs / BATCH * BATCH).await?;
+        inserting.await??;
+        rates.push(jobs as f64 / began.elapsed().as_secs_f64());
+        place.leave().await?;
+    }
+    let setting = format!("inserts of {BATCH}, claims of {CLAIM}, settlements of what gathered");
+    let name = ("end to end", "jobs/s");
+    Ok(Figure::new(System::Bare, name, setting, jobs, rates))
+}
+
+/// How long one durable insert takes.
+pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Figure, Failed> {
+    let one = enqueue(server, jobs, 1, 1, runs).await?;
+    let samples = vec![1_000.0 / one.median()];
+    let name = ("idle latency", "ms");
+    Ok(Figure::new(
+        System::Bare,
+        name,
+        "the insert alone, mean",
+        jobs,
+        samples,
+    ))
+}

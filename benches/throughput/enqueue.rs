@@ -1,0 +1,78 @@
+//! The way in: bulk, one by one, by many callers at once.
+
+use std::time::Instant;
+
+use callboard::Client;
+
+use crate::figure::{Figure, System};
+use crate::jobs::{self, Does};
+use crate::place::Place;
+use crate::support::Failed;
+
+/// Many calls in each `enqueue_many`.
+pub(crate) async fn bulk(
+    server: &str,
+    jobs: usize,
+    batch: usize,
+    runs: usize,
+) -> Result<Vec<Figure>, Failed> {
+    let mut costs = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let place = Place::take(server).await?;
+        let client = place.client().await?;
+        // The first statement connects and prepares.
+        client.enqueue_many([jobs::call_of(Does::Nothing)]).await?;
+        let usage = place.usage().await?;
+        for _ in 0..jobs / batch {
+            let calls = (0..batch).map(|_| jobs::call_of(Does::Nothing));
+            client.enqueue_many(calls).await?;
+        }
+        costs.push(place.cost(&usage).await?);
+        place.leave().await?;
+    }
+    let names = [
+        "bulk enqueue",
+        "bulk enqueue, client CPU",
+        "bulk enqueue, server CPU",
+    ];
+    let setting = format!("enqueue_many of {batch}, 1 caller");
+    Ok(Figure::of_costs(
+        System::Callboard,
+        names,
+        &setting,
+        jobs,
+        &costs,
+    ))
+}
+
+/// One call in each `enqueue`, by many callers at once. Each call is durable when it returns.
+pub(crate) async fn single(
+    server: &str,
+    jobs: usize,
+    callers: usize,
+    runs: usize,
+) -> Result<Figure, Failed> {
+    let place = Place::take(server).await?;
+    let client = place.client().await?;
+    client.enqueue(jobs::call_of(Does::Nothing)).await?;
+    let mut rates = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let began = Instant::now();
+        let all = (0..callers).map(|_| tokio::spawn(call(client.clone(), jobs / callers)));
+        for caller in Vec::from_iter(all) {
+            caller.await??;
+        }
+        rates.push((jobs / callers * callers) as f64 / began.elapsed().as_secs_f64());
+    }
+    place.leave().await?;
+    let setting = format!("{callers} callers, one job each call");
+    let name = ("single enqueue", "jobs/s");
+    Ok(Figure::new(System::Callboard, name, setting, jobs, rates))
+}
+
+async fn call(client: Client, times: usize) -> Result<(), callboard::Error> {
+    for _ in 0..times {
+        client.enqueue(jobs::call_of(Does::Nothing)).await?;
+    }
+    Ok(())
+}

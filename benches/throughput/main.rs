@@ -1,0 +1,219 @@
+//! How fast it is, on this machine: the whole of it, and its statements alone, in one run.
+//!
+//! `cargo bench --bench throughput` measures everything, with `-- --quick` in less than five minutes;
+//! `--json FILE` also writes a line for each figure. It runs on an embedded server with real durability,
+//! or on the one that DATABASE_URL names, in databases of its own.
+
+mod bare;
+mod drain;
+mod enqueue;
+mod figure;
+mod flow;
+mod jobs;
+mod place;
+#[path = "../support/mod.rs"]
+mod support;
+mod usage;
+
+use std::io::Write;
+
+use callboard::store::embedded::Embedded;
+use drain::{Beside, Drain};
+use figure::Figure;
+use jobs::Does;
+use support::Failed;
+use support::machine::Machine;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Of a drain.
+    jobs: usize,
+    runs: usize,
+    is_scaled: bool,
+}
+
+const FULL: Effort = Effort {
+    jobs: 400_000,
+    runs: 3,
+    is_scaled: true,
+};
+const QUICK: Effort = Effort {
+    jobs: 100_000,
+    runs: 3,
+    is_scaled: false,
+};
+
+struct Arguments {
+    effort: Effort,
+    json: Option<String>,
+    /// Only figures of parts whose name holds this.
+    only: String,
+}
+
+impl Arguments {
+    fn read() -> Result<Self, String> {
+        let mut read = Self {
+            effort: FULL,
+            json: None,
+            only: String::new(),
+        };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--quick" => read.effort = QUICK,
+                "--json" => read.json = Some(words.next().ok_or("--json needs a file")?),
+                "--only" => read.only = words.next().ok_or("--only needs a part")?,
+                // Cargo says so.
+                "--bench" => {}
+                other => {
+                    return Err(format!(
+                        "{other}? expected --quick, --json FILE or --only PART"
+                    ));
+                }
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn main() -> Result<(), Failed> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    if let Ok(server) = std::env::var(drain::MEASURED) {
+        let jobs = std::env::args().nth(1).ok_or("how many jobs?")?.parse()?;
+        return runtime.block_on(drain::be_measured(&server, jobs));
+    }
+    runtime.block_on(measure(&Arguments::read()?))
+}
+
+async fn measure(arguments: &Arguments) -> Result<(), Failed> {
+    match std::env::var("DATABASE_URL") {
+        Ok(url) if !url.is_empty() => measure_at(&url, "of DATABASE_URL", arguments).await,
+        _ => {
+            let server = Embedded::builder()
+                .setting("fsync", "on")
+                .setting("full_page_writes", "on")
+                .setting("shared_buffers", "1GB")
+                .setting("max_wal_size", "8GB")
+                .start()
+                .await?;
+            let measured = measure_at(server.url(), "embedded on loopback", arguments).await;
+            server.stop().await?;
+            measured
+        }
+    }
+}
+
+/// Where figures go as they come.
+struct Report {
+    machine: Machine,
+    json: Option<std::fs::File>,
+}
+
+impl Report {
+    fn add(&mut self, figures: impl IntoIterator<Item = Figure>) -> Result<(), Failed> {
+        for figure in figures {
+            figure.print();
+            if let Some(file) = &mut self.json {
+                writeln!(file, "{}", figure.to_json(&self.machine))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn measure_at(server: &str, kind: &str, arguments: &Arguments) -> Result<(), Failed> {
+    let machine = Machine::look(server, kind).await?;
+    println!("{machine}");
+    let json = arguments.json.as_ref().map(std::fs::File::create);
+    let mut report = Report {
+        machine,
+        json: json.transpose()?,
+    };
+    figure::print_head();
+    let effort = arguments.effort;
+    let is_wanted = |part: &str| part.contains(&arguments.only);
+    if is_wanted("drain") {
+        drains(server, effort, &mut report).await?;
+    }
+    if is_wanted("enqueue") {
+        enqueues(server, effort, &mut report).await?;
+    }
+    if is_wanted("flow") {
+        flows(server, effort, &mut report).await?;
+    }
+    if is_wanted("handlers") {
+        handlers(server, effort, &mut report).await?;
+    }
+    if is_wanted("scale") && effort.is_scaled {
+        scale(server, effort, &mut report).await?;
+    }
+    Ok(())
+}
+
+async fn drains(server: &str, effort: Effort, report: &mut Report) -> Result<(), Failed> {
+    let Effort { jobs, runs, .. } = effort;
+    report.add(bare::drain(server, jobs, runs).await?)?;
+    for workers in [1, 10, 100, 1_000] {
+        report.add(Drain::of(jobs, workers).whole(server, runs).await?)?;
+    }
+    let by_hundreds = Drain {
+        demand: 100,
+        ..Drain::of(jobs, 10)
+    };
+    report.add(by_hundreds.rate(server, runs).await?)?;
+    let in_eight_queues = Drain {
+        queues: 8,
+        ..Drain::of(jobs, 10)
+    };
+    report.add(in_eight_queues.rate(server, runs).await?)?;
+    report.add([drain::memory(server, jobs, runs).await?])
+}
+
+async fn enqueues(server: &str, effort: Effort, report: &mut Report) -> Result<(), Failed> {
+    let Effort { jobs, runs, .. } = effort;
+    for batch in [1_000, 5_000] {
+        report.add([bare::enqueue(server, jobs, batch, 1, runs).await?])?;
+        report.add(enqueue::bulk(server, jobs, batch, runs).await?)?;
+    }
+    for connections in [1, 4, 64] {
+        report.add([bare::enqueue(server, jobs / 10, 1, connections, runs).await?])?;
+    }
+    for (callers, jobs) in [(1, jobs / 50), (16, jobs / 5), (64, jobs / 2)] {
+        report.add([enqueue::single(server, jobs, callers, runs).await?])?;
+    }
+    Ok(())
+}
+
+async fn flows(server: &str, effort: Effort, report: &mut Report) -> Result<(), Failed> {
+    let Effort { jobs, runs, .. } = effort;
+    report.add([bare::end_to_end(server, jobs, runs).await?])?;
+    report.add(flow::end_to_end(server, jobs, 10, runs).await?)?;
+    report.add([bare::latency(server, 2_000, runs).await?])?;
+    report.add(flow::latency(server, 500, runs).await?)
+}
+
+async fn handlers(server: &str, effort: Effort, report: &mut Report) -> Result<(), Failed> {
+    for (ms, jobs) in [(1, effort.jobs / 2), (10, effort.jobs / 10)] {
+        let resting = Drain {
+            does: Does::Rests(ms),
+            ..Drain::of(jobs, 100)
+        };
+        report.add(resting.rate(server, effort.runs).await?)?;
+    }
+    Ok(())
+}
+
+async fn scale(server: &str, effort: Effort, report: &mut Report) -> Result<(), Failed> {
+    for backlog in [100, 10_000, 1_000_000] {
+        report.add(Drain::of(backlog, 10).rate(server, effort.runs).await?)?;
+    }
+    for beside in [Beside::Scheduled(1_000_000), Beside::OldSnapshot] {
+        let drain = Drain {
+            beside,
+            ..Drain::of(effort.jobs, 10)
+        };
+        report.add(drain.rate(server, 1).await?)?;
+    }
+    Ok(())
+}
