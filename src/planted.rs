@@ -79,6 +79,9 @@ mod chosen {
 
     const FENCE: &str = "where j.attempt = a.attempt and j.node = $1 and j.state = 'executing'";
 
+    const COMPLETION_FENCE: &str = "where j.id = any($2::bigint[]) and j.node = $1 and j.state = 'executing'\n       \
+         and ((j.id, j.attempt) in (select * from unnest($2::bigint[], $3::integer[]))) is true";
+
     const CHANGES: &[Change] = &[
         (
             Bug::SettleById,
@@ -92,6 +95,20 @@ mod chosen {
             FENCE,
             "where j.state = 'executing' and $1::bigint is not null",
         ),
+        (
+            Bug::SettleById,
+            "complete",
+            COMPLETION_FENCE,
+            "where j.id = any($2::bigint[]) and $1::bigint is not null and $3::integer[] is not null",
+        ),
+        (
+            Bug::SettleByState,
+            "complete",
+            COMPLETION_FENCE,
+            "where j.id = any($2::bigint[]) and j.state = 'executing' and $1::bigint is not null \
+             and $3::integer[] is not null",
+        ),
+        // It is in this statement alone, so all answers go by it then.
         (Bug::UnorderedBatch, "settle", "order by j.id\n", "\n"),
         (
             Bug::SnoozeLowersAttempt,

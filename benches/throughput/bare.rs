@@ -69,9 +69,11 @@ async fn claim(client: Client, jobs: usize, claimed: Sender<Ids>) -> Result<(), 
 
 /// Settles what has gathered, until nothing comes any more.
 async fn settle(client: Client, mut claimed: Receiver<Ids>) -> Result<(), Failed> {
-    client.batch_execute("set enable_seqscan = off").await?;
+    client
+        .batch_execute("set enable_seqscan = off; set enable_bitmapscan = off")
+        .await?;
     let statement = client
-        .prepare(include_str!("../../src/store/sql/settle.sql"))
+        .prepare(include_str!("../../src/store/sql/complete.sql"))
         .await?;
     while let Some(mut batch) = claimed.recv().await {
         while batch.len() < SETTLE {
@@ -92,19 +94,7 @@ async fn settle_batch(
     batch: &[(i64, i32)],
 ) -> Result<usize, Failed> {
     let (ids, attempts): (Vec<i64>, Vec<i32>) = batch.iter().copied().unzip();
-    let (verbs, after) = (
-        vec!["complete"; batch.len()],
-        vec![None::<i64>; batch.len()],
-    );
-    let texts = vec![None::<&str>; batch.len()];
-    let rows = client
-        .query(
-            statement,
-            &[
-                &NODE, &ids, &attempts, &verbs, &after, &texts, &texts, &texts, &texts,
-            ],
-        )
-        .await?;
+    let rows = client.query(statement, &[&NODE, &ids, &attempts]).await?;
     Ok(rows.len())
 }
 

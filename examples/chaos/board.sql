@@ -32,6 +32,7 @@ begin
         when tg_op = 'INSERT' then 'enqueue'
         when query like '%process_died%' then 'rescue'
         when query like '%after_ms, failure, output%' then 'settle'
+        when query like '%''completed'', queue, kind, errors from ended%' then 'settle'
         when query like '%cancel_requested_at = coalesce%' then 'cancel'
         when query like '%set state = ''executing'', attempt = attempt + 1%' then 'claim'
         when query like '%set state = ''available'', due_at = null%' then 'promote'

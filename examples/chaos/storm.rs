@@ -65,9 +65,10 @@ const MISSED_WITHIN: Duration = Duration::from_secs(10);
 /// How often more a node is stopped if nothing was taken back, or no stale answer refused, until then.
 const ENCORES: u32 = 8;
 
-/// The SQL of a claim, of an answer, of an enqueue, of a commit.
-const LOST: [&str; 4] = [
+/// The SQL of a claim, of a completion, of other answers, of an enqueue, of a commit.
+const LOST: [&str; 5] = [
     "attempt = attempt + 1",
+    "'completed', queue, kind, errors from ended",
     "after_ms, failure",
     "args_fingerprint, due_at",
     "commit",

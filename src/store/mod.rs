@@ -67,8 +67,8 @@ macro_rules! statements {
 }
 
 statements!(
-    cancel, claim, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote, queues,
-    recall, reclaim, register, renew, requeue, rescue, settle, suspects, unblock,
+    cancel, claim, complete, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote,
+    queues, recall, reclaim, register, renew, requeue, rescue, settle, suspects, unblock,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.

@@ -37,10 +37,11 @@ impl Lane {
     /// What the session is told, besides the limits.
     const fn settings(self) -> &'static str {
         // Plans are cached while the hot table is nearly empty, and a sequential scan that was right
-        // then is a disaster later.
+        // then is a disaster later. A bitmap scan would lock rows in the order of their pages, where an
+        // index scan takes them in the order of their ids.
         match self {
             Self::Claim => "set enable_seqscan = off; set synchronous_commit = off;",
-            Self::Settle => "set enable_seqscan = off;",
+            Self::Settle => "set enable_seqscan = off; set enable_bitmapscan = off;",
             Self::General => "",
         }
     }

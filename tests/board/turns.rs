@@ -242,7 +242,7 @@ async fn a_claim_whose_answer_is_lost_keeps_the_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_whose_confirmation_is_lost_keeps_the_order() {
-    line_survives("as answer (id, attempt, verb", 2).await;
+    line_survives("'completed', queue, kind, errors from ended", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
