@@ -192,9 +192,9 @@ pub(crate) async fn wait(board: &Board, jobs: usize) -> Result<(), Failed> {
 /// Set to the server's URL in a process whose memory is measured.
 pub(crate) const MEASURED: &str = "CALLBOARD_THROUGHPUT_MEASURED";
 
-/// The life of such a process: a drain by a thousand workers. It says how much memory it took.
-pub(crate) async fn be_measured(server: &str, jobs: usize) -> Result<(), Failed> {
-    Drain::of(jobs, 1_000).once(server).await?;
+/// The life of such a process: one drain. It says how much memory it took.
+pub(crate) async fn be_measured(server: &str, jobs: usize, workers: u32) -> Result<(), Failed> {
+    Drain::of(jobs, workers).once(server).await?;
     println!("{}", peak_memory()?);
     Ok(())
 }
@@ -205,7 +205,9 @@ pub(crate) async fn memory(server: &str, jobs: usize, runs: usize) -> Result<Fig
     for _ in 0..runs {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.env(MEASURED, server).arg(jobs.to_string());
+        command
+            .env(MEASURED, server)
+            .args([jobs.to_string(), "1000".to_owned()]);
         let ran = tokio::task::spawn_blocking(move || command.output()).await??;
         if !ran.status.success() {
             return Err(String::from_utf8_lossy(&ran.stderr).into());

@@ -39,7 +39,7 @@ const FULL: Effort = Effort {
     is_scaled: true,
 };
 const QUICK: Effort = Effort {
-    jobs: 100_000,
+    jobs: 200_000,
     runs: 3,
     is_scaled: false,
 };
@@ -80,8 +80,13 @@ impl Arguments {
 fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Runtime::new()?;
     if let Ok(server) = std::env::var(drain::MEASURED) {
-        let jobs = std::env::args().nth(1).ok_or("how many jobs?")?.parse()?;
-        return runtime.block_on(drain::be_measured(&server, jobs));
+        let word = |index| {
+            std::env::args()
+                .nth(index)
+                .ok_or("how many jobs and workers?")
+        };
+        let (jobs, workers) = (word(1)?.parse()?, word(2)?.parse()?);
+        return runtime.block_on(drain::be_measured(&server, jobs, workers));
     }
     runtime.block_on(measure(&Arguments::read()?))
 }
