@@ -24,25 +24,32 @@ pub enum CancelReason {
 }
 
 /// The line between an attempt and those who may stop it.
+///
+/// The token is shared and not cloned: its clones and their drops take a lock each, for every job.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct StopSignal {
+pub(crate) struct StopSignal(Arc<Signal>);
+
+#[derive(Debug, Default)]
+struct Signal {
     token: CancellationToken,
-    reason: Arc<AtomicU8>,
+    reason: AtomicU8,
 }
 
 impl StopSignal {
     /// Tells the attempt to stop; the first reason stands.
     pub(crate) fn stop(&self, reason: CancelReason) {
-        let first =
-            self.reason
-                .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
-        if first.is_ok() {
-            self.token.cancel();
+        let Signal {
+            token,
+            reason: first,
+        } = &*self.0;
+        let stands = first.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        if stands.is_ok() {
+            token.cancel();
         }
     }
 
     pub(crate) fn reason(&self) -> Option<CancelReason> {
-        match self.reason.load(Ordering::Acquire) {
+        match self.0.reason.load(Ordering::Acquire) {
             1 => Some(CancelReason::Requested),
             2 => Some(CancelReason::LeaseLost),
             3 => Some(CancelReason::Shutdown),
@@ -52,7 +59,7 @@ impl StopSignal {
     }
 
     pub(crate) fn token(&self) -> &CancellationToken {
-        &self.token
+        &self.0.token
     }
 }
 
