@@ -27,7 +27,8 @@ use crate::store::{ClaimedJob, OrderingKey, Settlement};
 ///
 /// A stage can answer itself, with [`decide`](Self::decide) and [`fail`](Self::fail).
 pub struct Lease {
-    job: ClaimedJob,
+    /// Boxed, since a lease goes through many hands.
+    job: Box<ClaimedJob>,
     signal: StopSignal,
     queue: Arc<str>,
     office: Arc<Office>,
@@ -67,7 +68,7 @@ impl Lease {
         let admitted = office.custody.admit(jobs, queue);
         let lease = |(job, signal): (ClaimedJob, StopSignal)| Self {
             alone: if job.deaths > 0 { alone.take() } else { None },
-            job,
+            job: Box::new(job),
             signal,
             queue: Arc::clone(queue),
             office: Arc::clone(office),
