@@ -5,7 +5,7 @@
 //! successor writes it again, and the fence makes that harmless. What the fence refuses then, although the
 //! first write had done it, is recalled from the rows and counted as what it is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::pulse::{Pulse, Tick};
 use crate::Error;
-use crate::job::{Failure, JobId, Transition};
+use crate::job::{Failure, Ids, JobId, Transition};
 use crate::queue::{Answer, Counters, Office, Patience, Unwritten};
 use crate::store::{Notice, Settlement, TurnAfter};
 
@@ -173,7 +173,7 @@ impl LedgerState {
     }
 
     /// Lets everybody know what was written.
-    fn tell(&self, written: &[Answer], accepted: &HashSet<JobId>) {
+    fn tell(&self, written: &[Answer], accepted: &Ids) {
         // First, so that who finds nothing in hand any more finds all told.
         if self.office.facts.is_followed() {
             let told = written.iter();
@@ -236,7 +236,7 @@ impl LedgerState {
 /// What came of a batch.
 #[derive(Debug, Default)]
 struct Written {
-    accepted: HashSet<JobId>,
+    accepted: Ids,
     /// The places of answers that the database refuses in any form, and its last word on them.
     refused: Vec<usize>,
     why_refused: Option<Error>,
@@ -290,11 +290,7 @@ async fn write_one(office: &Office, settlement: &Settlement) -> Result<Vec<JobId
 }
 
 /// Adds what an earlier write had done whose own answer was lost.
-async fn recall(
-    office: &Office,
-    batch: &[Answer],
-    accepted: &mut HashSet<JobId>,
-) -> Result<(), Error> {
+async fn recall(office: &Office, batch: &[Answer], accepted: &mut Ids) -> Result<(), Error> {
     let refused = batch
         .iter()
         .map(|answer| (answer.settlement.id, answer.settlement.attempt))
@@ -349,7 +345,7 @@ fn plainly(settlement: &Settlement, error: &Error) -> Settlement {
 
 /// Whether an answer has changed what it was to change. A completion that found no row has, if the
 /// handler's own transaction had completed the job before.
-fn is_in_effect(answer: &Answer, accepted: &HashSet<JobId>) -> bool {
+fn is_in_effect(answer: &Answer, accepted: &Ids) -> bool {
     let is_completion = matches!(answer.settlement.transition, Transition::Complete { .. });
     accepted.contains(&answer.settlement.id) || (answer.is_written && is_completion)
 }

@@ -4,6 +4,7 @@
 //! arrive as arguments, so every decision made here is tested by exact equality.
 
 mod backoff;
+mod by_id;
 mod call;
 mod defaults;
 mod failure;
@@ -19,6 +20,7 @@ mod text;
 mod transition;
 
 pub use backoff::Backoff;
+pub(crate) use by_id::{ById, Ids};
 pub use call::{Call, Due};
 pub use defaults::{
     DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT, Defaults,

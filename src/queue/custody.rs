@@ -3,14 +3,13 @@
 //! Fetchers add to it a batch at a time, the ledger takes off a batch at a time, and whoever must stop
 //! an attempt finds its signal here. Workers never touch it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::handler::{CancelReason, StopSignal};
-use crate::job::{Attempt, JobId};
+use crate::job::{Attempt, ById, JobId};
 use crate::store::ClaimedJob;
 
 #[derive(Debug)]
@@ -22,7 +21,7 @@ struct Held {
 
 #[derive(Debug, Default)]
 pub(crate) struct Custody {
-    held: Mutex<HashMap<JobId, Held>>,
+    held: Mutex<ById<Held>>,
     /// The board is closing and its grace is over: what is cut off now was interrupted, not crashed.
     is_interrupting: AtomicBool,
     released: Notify,
@@ -134,7 +133,7 @@ impl Custody {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
+    fn lock(&self) -> MutexGuard<'_, ById<Held>> {
         // Nothing panics while it holds the lock, so a poisoned one guards a whole map.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
