@@ -42,12 +42,15 @@ impl Switch {
 
     /// Does `work`, unless `actor` is to panic meanwhile.
     async fn strike_during<T>(&self, actor: ActorId, work: impl Future<Output = T>) -> T {
-        let mut switch = self.0.subscribe();
-        let struck = switch.wait_for(|doomed| *doomed == mark(actor));
+        let struck = async {
+            let mut switch = self.0.subscribe();
+            let _never_closed = switch.wait_for(|doomed| *doomed == mark(actor)).await;
+        };
         tokio::select! {
             biased;
-            _ = struck => panic!("crashed by a test"),
+            // First, so that work that awaits nothing does not pay for the watch.
             done = work => done,
+            () = struck => panic!("crashed by a test"),
         }
     }
 }
