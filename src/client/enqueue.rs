@@ -55,20 +55,20 @@ impl Client {
         I: IntoIterator<Item = C>,
         I::IntoIter: Send,
     {
-        let mut calls = calls.into_iter();
-        let mut part = self.next_part(&mut calls)?;
+        let mut calls = calls.into_iter().fuse();
+        let part = self.next_part(&mut calls)?;
         if part.is_empty() {
             return Ok(Vec::new());
         }
-        let mut ids = Vec::with_capacity(part.len());
         let mut told = Told::default();
-        let mut bulk = self.0.store.bulk().await?;
-        while !part.is_empty() {
-            ids.extend(bulk.insert(&part).await?);
-            told.note(&part);
-            part = self.next_part(&mut calls)?;
-        }
-        bulk.commit().await?;
+        told.note(&part);
+        let next = self.next_part(&mut calls)?;
+        let ids = if next.is_empty() {
+            // One statement is all or nothing by itself, in one round trip instead of three.
+            self.0.store.enqueue(&part).await?
+        } else {
+            self.write_parts(part, next, &mut calls, &mut told).await?
+        };
         told.queues
             .into_iter()
             .for_each(|((queue, is_due), priority)| self.tell(notice(queue, is_due, priority)));
@@ -144,6 +144,24 @@ impl Client {
                 client.turn(TurnAfter::Enqueue, told.keys.iter().cloned());
             }
         });
+    }
+
+    async fn write_parts<C: Into<Call>>(
+        &self,
+        first: Vec<CallRow>,
+        mut part: Vec<CallRow>,
+        calls: &mut (impl Iterator<Item = C> + Send),
+        told: &mut Told,
+    ) -> Result<Vec<JobId>, Error> {
+        let mut bulk = self.0.store.bulk().await?;
+        let mut ids = bulk.insert(&first).await?;
+        while !part.is_empty() {
+            ids.extend(bulk.insert(&part).await?);
+            told.note(&part);
+            part = self.next_part(calls)?;
+        }
+        bulk.commit().await?;
+        Ok(ids)
     }
 
     fn next_part<C: Into<Call>>(
