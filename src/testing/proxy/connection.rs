@@ -168,6 +168,9 @@ impl Connection {
     /// Delays what is delayed, and notes whose answer is to be lost, before the server sees it.
     async fn follow(&self, meaning: Meaning<'_>) {
         let asked = self.asked.load(Ordering::SeqCst);
+        if let Meaning::Run(text) | Meaning::Query(text) = meaning {
+            self.shared.tally.sent.note(text);
+        }
         let (losing, is_asking) = match meaning {
             Meaning::Run(text) => (self.shared.losses.take(text), false),
             Meaning::Query(text) => (self.shared.losses.take(text), true),

@@ -1,6 +1,7 @@
 //! What a proxy was told to do, and what it has done: shared between whoever tells it, its thread and
 //! its connections.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -62,13 +63,41 @@ impl Losses {
 }
 
 fn contains(statement: &[u8], text: &[u8]) -> bool {
-    let mut places = statement.windows(text.len());
+    // There are no windows of nothing.
+    let mut places = statement.windows(text.len().max(1));
     text.is_empty() || places.any(|place| place.eq_ignore_ascii_case(text))
+}
+
+/// How often each statement was sent, by its text.
+#[derive(Debug, Default)]
+pub(super) struct Sent(Mutex<HashMap<Vec<u8>, u32>>);
+
+impl Sent {
+    pub(super) fn note(&self, statement: &[u8]) {
+        let mut sent = self.lock();
+        match sent.get_mut(statement) {
+            Some(times) => *times += 1,
+            None => drop(sent.insert(statement.to_vec(), 1)),
+        }
+    }
+
+    pub(super) fn count(&self, text: &str) -> u32 {
+        let sent = self.lock();
+        let with_it = sent
+            .iter()
+            .filter(|(statement, _)| contains(statement, text.as_bytes()));
+        with_it.map(|(_, times)| times).sum()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, u32>> {
+        self.0.lock().expect("nobody panics with the texts in hand")
+    }
 }
 
 /// What has happened so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    pub(super) sent: Sent,
     pub(super) open: AtomicU32,
     pub(super) cut: AtomicU32,
     pub(super) refused: AtomicU32,
@@ -82,6 +111,16 @@ pub(super) fn count(counter: &AtomicU32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statements_are_counted_by_what_they_contain() {
+        let sent = Sent::default();
+        for statement in ["table jobs", "commit", "COMMIT"] {
+            sent.note(statement.as_bytes());
+        }
+        let counts = ["commit", "jobs", "begin", ""].map(|text| sent.count(text));
+        assert_eq!(counts, [2, 1, 0, 3]);
+    }
 
     #[test]
     fn as_many_answers_are_lost_as_was_asked_for() {

@@ -173,6 +173,13 @@ impl Proxy {
         self.shared.losses.clear();
     }
 
+    /// How many statements were sent so far whose SQL contains `text`, in whatever case; with an empty
+    /// text, how many at all.
+    #[must_use]
+    pub fn statements(&self, text: &str) -> u32 {
+        self.shared.tally.sent.count(text)
+    }
+
     /// How many connections are open, silent ones included.
     #[must_use]
     pub fn connections(&self) -> u32 {

@@ -1,0 +1,178 @@
+//! The plans of the hot statements, whatever the table holds and whatever the planner believes of it:
+//! plans are cached, and the hot table spends its life between empty and full.
+
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::support::{server, sql};
+
+/// The settings of the connections for claims and answers, and the plan that is kept in the end.
+const SETTINGS: &str = "set enable_seqscan = off; set plan_cache_mode = force_generic_plan; \
+                        set search_path to pg_catalog; set jit = off;";
+
+/// A hot statement, how it is run here, and what it must do.
+struct Hot {
+    name: &'static str,
+    sql: &'static str,
+    types: &'static str,
+    values: &'static str,
+    settings: &'static str,
+    index: &'static str,
+    /// How many rows each part of its plan may read.
+    most: u64,
+}
+
+const ANSWERS: &str = "set enable_bitmapscan = off;";
+
+const HOT: [Hot; 4] = [
+    Hot {
+        name: "claim",
+        sql: include_str!("../../src/store/sql/claim.sql"),
+        types: "bigint, text, text[], smallint, bigint, bigint, bigint",
+        values: "7, 'default', '{kind}', -32768, -1, 10, 1",
+        settings: "",
+        index: "jobs_fetch",
+        most: 10,
+    },
+    Hot {
+        name: "complete",
+        sql: include_str!("../../src/store/sql/complete.sql"),
+        types: "bigint, bigint[], integer[]",
+        values: "7, '{1,2,3,4,5,6,7,8,9,10}', '{1,1,1,1,1,1,1,1,1,1}'",
+        settings: ANSWERS,
+        index: "jobs_pkey",
+        most: 10,
+    },
+    Hot {
+        name: "settle",
+        sql: include_str!("../../src/store/sql/settle.sql"),
+        types: "bigint, bigint[], integer[], text[], bigint[], text[], text[], text[], text[]",
+        values: "7, '{1,2}', '{1,1}', '{retry,complete}', '{5,null}', '{null,null}', '{null,null}', \
+                 '{null,null}', '{null,null}'",
+        settings: ANSWERS,
+        index: "jobs_pkey",
+        most: 2,
+    },
+    Hot {
+        name: "promote",
+        sql: include_str!("../../src/store/sql/promote.sql"),
+        types: "bigint",
+        values: "10",
+        settings: ANSWERS,
+        index: "jobs_due",
+        most: 10,
+    },
+];
+
+/// Ten jobs are executing, a tenth of the others wait for their time, which has come.
+const FILL: &str = "insert into callboard.jobs (id, queue, kind, state, priority, args_version, \
+                        args_fingerprint, args, attempt, node, due_at) \
+                    select n, 'default', 'kind', case when n <= 10 then 'executing' \
+                        when n % 10 = 0 then 'scheduled' else 'available' end, 0, 1, 1, '', \
+                        case when n <= 10 then 1 else 0 end, case when n <= 10 then 7 end, \
+                        case when n > 10 and n % 10 = 0 then now() - interval '1 second' end \
+                    from generate_series(1, $1) as n";
+
+/// The plan as it was run, and rolled back.
+async fn plan(client: &Client, hot: &Hot) -> Vec<String> {
+    let Hot {
+        name,
+        sql,
+        types,
+        values,
+        settings,
+        ..
+    } = hot;
+    let prepare =
+        format!("{SETTINGS} {settings} deallocate all; prepare {name} ({types}) as {sql};");
+    client.batch_execute(&prepare).await.unwrap();
+    client.batch_execute("begin").await.unwrap();
+    let explain =
+        format!("explain (analyze, costs off, timing off, summary off) execute {name} ({values})");
+    let answer = client.simple_query(&explain).await.unwrap();
+    client.batch_execute("rollback; reset all").await.unwrap();
+    let lines = answer.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    lines.collect()
+}
+
+/// The number that follows this word.
+fn number_after(line: &str, word: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(word)?;
+    let digits = rest.chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().ok()
+}
+
+async fn check_all(client: &Client, table: &str) {
+    for hot in &HOT {
+        let lines = plan(client, hot).await;
+        let shown = || format!("{} on {table}:\n{}", hot.name, lines.join("\n"));
+        let on_jobs = |line: &&String| line.contains(" on jobs") || line.contains(hot.index);
+        assert!(
+            lines.iter().any(|line| line.contains(hot.index)),
+            "{}",
+            shown()
+        );
+        for line in lines.iter().filter(on_jobs) {
+            assert!(!line.contains("Seq Scan"), "{}", shown());
+        }
+        for line in &lines {
+            let read = number_after(line, "actual rows=")
+                .or(number_after(line, "Rows Removed by Filter: "));
+            assert!(read.unwrap_or_default() <= hot.most, "{}", shown());
+        }
+    }
+}
+
+async fn fill(client: &Client, jobs: i32) {
+    client
+        .batch_execute("truncate callboard.jobs")
+        .await
+        .unwrap();
+    client
+        .batch_execute("analyze callboard.jobs")
+        .await
+        .unwrap();
+    client.execute(FILL, &[&jobs]).await.unwrap();
+}
+
+#[tokio::test]
+async fn hot_statements_keep_to_their_index_on_an_empty_table() {
+    let client = sql::connect(&server::fresh_database().await).await;
+    check_all(&client, "a table that was never filled").await;
+    client
+        .batch_execute("analyze callboard.jobs")
+        .await
+        .unwrap();
+    check_all(&client, "a table that was analyzed empty").await;
+}
+
+#[tokio::test]
+async fn hot_statements_keep_to_their_index_and_read_no_more_than_they_need_on_a_full_table() {
+    let client = sql::connect(&server::fresh_database().await).await;
+    for jobs in [1_000, 50_000] {
+        fill(&client, jobs).await;
+        check_all(&client, &format!("{jobs} rows, analyzed empty")).await;
+        client
+            .batch_execute("vacuum analyze callboard.jobs")
+            .await
+            .unwrap();
+        check_all(&client, &format!("{jobs} rows, analyzed")).await;
+    }
+}
+
+#[tokio::test]
+async fn hot_statements_keep_to_their_index_on_a_table_that_has_become_empty() {
+    let client = sql::connect(&server::fresh_database().await).await;
+    fill(&client, 50_000).await;
+    client
+        .batch_execute("vacuum analyze callboard.jobs")
+        .await
+        .unwrap();
+    client
+        .batch_execute("delete from callboard.jobs")
+        .await
+        .unwrap();
+    check_all(&client, "a table that was analyzed full").await;
+}
