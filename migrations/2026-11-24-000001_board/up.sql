@@ -44,8 +44,9 @@ create table jobs (
     constraint jobs_names_bounded check (octet_length(queue) between 1 and 100 and octet_length(kind) between 1 and 200),
     constraint jobs_args_bounded check (octet_length(args) <= 16777216)
 ) with (
-    -- Room for the claim's new row version on the same page.
-    fillfactor = 70,
+    -- Room for a new version of every row on its page, since whole pages are claimed at once: a version
+    -- elsewhere costs the lock of its old one in the WAL, and is written there whole.
+    fillfactor = 50,
     -- The table turns over quickly; the defaults wait for a fifth of it to be dead.
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_threshold = 1000,
