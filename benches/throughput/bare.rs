@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_postgres::{Client, Statement};
 
-use crate::drain::NAMES;
+use crate::drain::{NAMES, WARM_UP};
 use crate::figure::{Figure, System};
 use crate::jobs::Does;
 use crate::place::{Place, connect};
@@ -20,72 +20,71 @@ const KIND: &str = "throughput::jobs::work";
 type Ids = Vec<(i64, i32)>;
 const AHEAD: usize = 8;
 
-/// A connection with the settings of the board's own for claims.
-async fn claiming(url: &str) -> Result<Client, Failed> {
-    let client = connect(url).await?;
-    let settings = "set enable_seqscan = off; set synchronous_commit = off";
-    client.batch_execute(settings).await?;
-    Ok(client)
+/// A connection with the settings of the board's own, and the statement it runs.
+struct Loop {
+    client: Client,
+    statement: Statement,
 }
 
-/// Claims until so many are claimed.
-async fn claim(client: Client, jobs: usize, claimed: Sender<Ids>) -> Result<(), Failed> {
-    let statement = client
-        .prepare(include_str!("../../src/store/sql/claim.sql"))
-        .await?;
-    let kinds = [KIND];
-    let (mut above, mut left) = ((i16::MIN, i64::MIN), jobs);
-    while left > 0 {
-        let (priority, id) = above;
-        let rows = client
-            .query(
-                &statement,
-                &[
-                    &NODE,
-                    &"queue-1",
-                    &&kinds[..],
-                    &priority,
-                    &id,
-                    &CLAIM,
-                    &1_i64,
-                ],
-            )
-            .await?;
-        let mut ids: Ids = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(12).len()).sum();
-        assert!(bytes >= ids.len() * 100, "every job has its payload");
-        ids.sort_unstable();
-        above = match ids.last() {
-            Some((last, _)) if rows.len() == CLAIM as usize => (0, *last),
-            _ => (i16::MIN, i64::MIN),
-        };
-        left -= ids.len();
-        if !ids.is_empty() {
-            claimed.send(ids).await?;
-        }
+impl Loop {
+    async fn new(url: &str, settings: &str, statement: &str) -> Result<Self, Failed> {
+        let client = connect(url).await?;
+        client.batch_execute(settings).await?;
+        let statement = client.prepare(statement).await?;
+        Ok(Self { client, statement })
     }
-    Ok(())
-}
 
-/// Settles what has gathered, until nothing comes any more.
-async fn settle(client: Client, mut claimed: Receiver<Ids>) -> Result<(), Failed> {
-    client
-        .batch_execute("set enable_seqscan = off; set enable_bitmapscan = off")
-        .await?;
-    let statement = client
-        .prepare(include_str!("../../src/store/sql/complete.sql"))
-        .await?;
-    while let Some(mut batch) = claimed.recv().await {
-        while batch.len() < SETTLE {
-            match claimed.try_recv() {
-                Ok(more) => batch.extend(more),
-                Err(_) => break,
+    /// Claims until so many are claimed.
+    async fn claim(self, jobs: usize, claimed: Sender<Ids>) -> Result<Self, Failed> {
+        let kinds = [KIND];
+        let (mut above, mut left) = ((i16::MIN, i64::MIN), jobs);
+        while left > 0 {
+            let (priority, id) = above;
+            let rows = self
+                .client
+                .query(
+                    &self.statement,
+                    &[
+                        &NODE,
+                        &"queue-1",
+                        &&kinds[..],
+                        &priority,
+                        &id,
+                        &CLAIM,
+                        &1_i64,
+                    ],
+                )
+                .await?;
+            let mut ids: Ids = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+            let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(12).len()).sum();
+            assert!(bytes >= ids.len() * 100, "every job has its payload");
+            ids.sort_unstable();
+            above = match ids.last() {
+                Some((last, _)) if rows.len() == CLAIM as usize => (0, *last),
+                _ => (i16::MIN, i64::MIN),
+            };
+            left -= ids.len();
+            if !ids.is_empty() {
+                claimed.send(ids).await?;
             }
         }
-        let settled = settle_batch(&client, &statement, &batch).await?;
-        assert_eq!(settled, batch.len(), "the fence refuses nothing here");
+        Ok(self)
     }
-    Ok(())
+
+    /// Settles what has gathered, until nothing comes any more.
+    async fn settle(self, mut claimed: Receiver<Ids>) -> Result<Self, Failed> {
+        while let Some(mut batch) = claimed.recv().await {
+            while batch.len() < SETTLE {
+                match claimed.try_recv() {
+                    Ok(more) => batch.extend(more),
+                    Err(_) => break,
+                }
+            }
+            let settled = settle_batch(&self.client, &self.statement, &batch).await?;
+            assert_eq!(settled, batch.len(), "the fence refuses nothing here");
+        }
+        Ok(self)
+    }
 }
 
 async fn settle_batch(
@@ -98,12 +97,41 @@ async fn settle_batch(
     Ok(rows.len())
 }
 
-async fn claim_and_settle(place: &Place, jobs: usize) -> Result<(), Failed> {
-    let (sender, receiver) = channel(AHEAD);
-    let claiming = tokio::spawn(claim(claiming(&place.url).await?, jobs, sender));
-    let settling = tokio::spawn(settle(connect(&place.url).await?, receiver));
-    claiming.await??;
-    settling.await?
+/// The two loops of a drain.
+struct Loops {
+    claiming: Loop,
+    settling: Loop,
+}
+
+impl Loops {
+    /// Connected, prepared, and warm.
+    async fn warm(place: &Place) -> Result<Self, Failed> {
+        let (claim, complete) = (
+            include_str!("../../src/store/sql/claim.sql"),
+            include_str!("../../src/store/sql/complete.sql"),
+        );
+        let claims = "set enable_seqscan = off; set synchronous_commit = off";
+        let answers = "set enable_seqscan = off; set enable_bitmapscan = off";
+        let loops = Self {
+            claiming: Loop::new(&place.url, claims, claim).await?,
+            settling: Loop::new(&place.url, answers, complete).await?,
+        };
+        place
+            .fill(WARM_UP, Does::Nothing, &["queue-1".to_owned()])
+            .await?;
+        loops.run(WARM_UP).await
+    }
+
+    /// Claims and settles so many jobs.
+    async fn run(self, jobs: usize) -> Result<Self, Failed> {
+        let (sender, receiver) = channel(AHEAD);
+        let claiming = tokio::spawn(self.claiming.claim(jobs, sender));
+        let settling = tokio::spawn(self.settling.settle(receiver));
+        Ok(Self {
+            claiming: claiming.await??,
+            settling: settling.await??,
+        })
+    }
 }
 
 /// Jobs that lie there already.
@@ -111,11 +139,12 @@ pub(crate) async fn drain(server: &str, jobs: usize, runs: usize) -> Result<Vec<
     let mut costs = Vec::with_capacity(runs);
     for _ in 0..runs {
         let place = Place::take(server).await?;
-        place
-            .fill(jobs, Does::Nothing, &["queue-1".to_owned()])
-            .await?;
+        let loops = Loops::warm(&place).await?;
+        let queues = ["queue-1".to_owned()];
+        let unseen = place.fill_unseen(jobs, Does::Nothing, &queues).await?;
         let usage = place.usage().await?;
-        claim_and_settle(&place, jobs).await?;
+        unseen.batch_execute("commit").await?;
+        loops.run(jobs).await?;
         costs.push(place.cost(&usage).await?);
         place.leave().await?;
     }
@@ -213,10 +242,11 @@ pub(crate) async fn end_to_end(server: &str, jobs: usize, runs: usize) -> Result
     let mut rates = Vec::with_capacity(runs);
     for _ in 0..runs {
         let place = Place::take(server).await?;
+        let loops = Loops::warm(&place).await?;
         let client = connect(&place.url).await?;
         let began = Instant::now();
         let inserting = tokio::spawn(insert(client, jobs / BATCH, BATCH));
-        claim_and_settle(&place, jobs / BATCH * BATCH).await?;
+        loops.run(jobs / BATCH * BATCH).await?;
         inserting.await??;
         rates.push(jobs as f64 / began.elapsed().as_secs_f64());
         place.leave().await?;

@@ -61,6 +61,24 @@ impl Place {
         Ok(())
     }
 
+    /// As [`fill`](Self::fill), on a connection whose transaction is open yet: nobody sees the jobs before it
+    /// commits.
+    pub(crate) async fn fill_unseen(
+        &self,
+        jobs: usize,
+        does: Does,
+        queues: &[String],
+    ) -> Result<tokio_postgres::Client, Failed> {
+        let (connection, client) = (connect(&self.url).await?, self.client().await?);
+        connection.batch_execute("begin").await?;
+        for first in (0..jobs).step_by(BULK) {
+            let some = first..jobs.min(first + BULK);
+            let call = |job: usize| jobs::call_of(does).queue(queues[job % queues.len()].clone());
+            client.enqueue_many_in(&connection, some.map(call)).await?;
+        }
+        Ok(connection)
+    }
+
     /// Runs statements.
     pub(crate) async fn run(&self, sql: &str) -> Result<(), Failed> {
         Ok(self.watch.batch_execute(sql).await?)

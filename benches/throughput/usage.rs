@@ -85,11 +85,18 @@ fn server_seconds(backend: i32) -> Option<f64> {
         return None;
     }
     let postmaster = seconds_of(&backend.to_string()).ok()?.parent;
-    let main = seconds_of(&postmaster).ok()?;
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let children = processes.filter_map(|entry| seconds_of(entry.file_name().to_str()?).ok());
-    let children = children.filter(|process| process.parent == postmaster);
-    Some(main.own + main.ended + children.map(|child| child.own).sum::<f64>())
+    loop {
+        let before = seconds_of(&postmaster).ok()?;
+        let processes = fs::read_dir("/proc").ok()?.flatten();
+        let processes = processes.filter_map(|entry| seconds_of(entry.file_name().to_str()?).ok());
+        let children = processes.filter(|process| process.parent == postmaster);
+        let of_children: f64 = children.map(|child| child.own).sum();
+        let main = seconds_of(&postmaster).ok()?;
+        // Else one has ended meanwhile, and is counted twice or not at all.
+        if main.ended == before.ended {
+            return Some(main.own + main.ended + of_children);
+        }
+    }
 }
 
 /// The most memory that this process ever had in use, in megabytes.
