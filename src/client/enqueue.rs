@@ -180,8 +180,10 @@ impl Client {
 
     /// Checks a call and fills in its kind's queue and priority.
     fn check(&self, call: Call) -> Result<CallRow, Error> {
-        let shown = bounded_text(&call.kind, 60);
-        let refuse = |text: String| Error::call(format!("cannot enqueue {shown:?}: {text}"));
+        let refuse = |text: String| {
+            let shown = bounded_text(&call.kind, 60);
+            Error::call(format!("cannot enqueue {shown:?}: {text}"))
+        };
         check_name(NameOf::Kind, &call.kind)
             .map_err(|why| Error::call("cannot enqueue").because(why))?;
         let defaults = self.0.kinds.get(&*call.kind).map(|kind| &kind.defaults);
@@ -198,7 +200,7 @@ impl Client {
             )));
         }
         Ok(CallRow {
-            queue: queue.into_owned(),
+            queue,
             priority: call
                 .priority
                 .or(defaults.map(|d| d.priority))
@@ -223,7 +225,7 @@ impl Client {
                 .transpose()
                 .map_err(&refuse)?,
             payload,
-            kind: call.kind.into_owned(),
+            kind: call.kind,
         })
     }
 }
@@ -280,17 +282,23 @@ struct Told {
 
 impl Told {
     fn note(&mut self, rows: &[CallRow]) {
-        for row in rows {
-            let key = (row.queue.clone(), row.due == Due::Now);
+        // Most calls of a bulk are alike, and need one look together.
+        let alike = rows.chunk_by(|row, next| {
+            let of = |row: &CallRow| (row.due == Due::Now, row.priority);
+            of(row) == of(next) && row.queue == next.queue
+        });
+        for rows in alike {
+            let row = &rows[0];
+            let key = (row.queue.to_string(), row.due == Due::Now);
             let most_urgent = self.queues.entry(key).or_insert(row.priority);
             *most_urgent = row.priority.min(*most_urgent);
-            self.keys.extend(row.ordering());
+            self.keys.extend(rows.iter().filter_map(CallRow::ordering));
         }
     }
 }
 
 fn notice_of(row: &CallRow) -> Notice {
-    notice(row.queue.clone(), row.due == Due::Now, row.priority)
+    notice(row.queue.to_string(), row.due == Due::Now, row.priority)
 }
 
 fn notice(queue: String, is_due: bool, priority: i16) -> Notice {

@@ -1,6 +1,7 @@
 //! A checked call, and calls laid out by column: what the enqueue statement takes, for whichever
 //! client runs it.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::OrderingKey;
@@ -9,8 +10,8 @@ use crate::job::{Backoff, Due, Fingerprint};
 /// A call that was checked and whose queue and priority are filled in.
 #[derive(Debug)]
 pub(crate) struct CallRow {
-    pub(crate) queue: String,
-    pub(crate) kind: String,
+    pub(crate) queue: Cow<'static, str>,
+    pub(crate) kind: Cow<'static, str>,
     pub(crate) priority: i16,
     pub(crate) max_attempts: Option<i16>,
     pub(crate) time_limit_ms: Option<i64>,
@@ -26,7 +27,7 @@ impl CallRow {
     /// Whose turn it waits for.
     pub(crate) fn ordering(&self) -> Option<OrderingKey> {
         self.ordering_key.as_ref().map(|key| OrderingKey {
-            queue: self.queue.clone(),
+            queue: self.queue.to_string(),
             key: key.clone(),
         })
     }
