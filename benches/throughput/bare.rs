@@ -10,6 +10,7 @@ use crate::figure::{Figure, System};
 use crate::jobs::Does;
 use crate::place::{Place, connect};
 use crate::support::Failed;
+use crate::usage::Cost;
 
 const NODE: i64 = 1;
 const CLAIM: i64 = 1_000;
@@ -135,18 +136,23 @@ impl Loops {
 }
 
 /// Jobs that lie there already.
+pub(crate) async fn drain_once(server: &str, jobs: usize) -> Result<Cost, Failed> {
+    let place = Place::take(server).await?;
+    let loops = Loops::warm(&place).await?;
+    let queues = ["queue-1".to_owned()];
+    let unseen = place.fill_unseen(jobs, Does::Nothing, &queues).await?;
+    let usage = place.usage().await?;
+    unseen.batch_execute("commit").await?;
+    loops.run(jobs).await?;
+    let cost = place.cost(&usage).await?;
+    place.leave().await?;
+    Ok(cost)
+}
+
 pub(crate) async fn drain(server: &str, jobs: usize, runs: usize) -> Result<Vec<Figure>, Failed> {
     let mut costs = Vec::with_capacity(runs);
     for _ in 0..runs {
-        let place = Place::take(server).await?;
-        let loops = Loops::warm(&place).await?;
-        let queues = ["queue-1".to_owned()];
-        let unseen = place.fill_unseen(jobs, Does::Nothing, &queues).await?;
-        let usage = place.usage().await?;
-        unseen.batch_execute("commit").await?;
-        loops.run(jobs).await?;
-        costs.push(place.cost(&usage).await?);
-        place.leave().await?;
+        costs.push(drain_once(server, jobs).await?);
     }
     let setting = format!("claims of {CLAIM}, settlements of what gathered, {SETTLE} at most");
     Ok(Figure::of_costs(

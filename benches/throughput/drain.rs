@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use callboard::{Board, Queue};
 
+use crate::bare;
 use crate::figure::{Figure, System};
 use crate::jobs::{self, Does};
 use crate::place::Place;
@@ -158,6 +159,18 @@ impl Drain {
         let mut figures = self.whole(server, runs).await?;
         figures.truncate(1);
         Ok(figures)
+    }
+
+    /// Its rate as a share of the bare loop's, each time one right after the other: so it holds on a machine
+    /// whose load changes.
+    pub(crate) async fn of_bare(&self, server: &str, runs: usize) -> Result<Figure, Failed> {
+        let mut shares = Vec::with_capacity(runs);
+        for _ in 0..runs {
+            let bare = bare::drain_once(server, self.jobs).await?;
+            shares.push(bare.seconds / self.once(server).await?.cost.seconds);
+        }
+        let (system, name) = (System::Callboard, ("drain, of the bare loop's", "share"));
+        Ok(Figure::new(system, name, self.setting(), self.jobs, shares))
     }
 
     /// How many jobs a second, and what they cost.

@@ -39,7 +39,7 @@ const FULL: Effort = Effort {
     is_scaled: true,
 };
 const QUICK: Effort = Effort {
-    jobs: 200_000,
+    jobs: 100_000,
     runs: 3,
     is_scaled: false,
 };
@@ -161,6 +161,10 @@ async fn drains(server: &str, effort: Effort, report: &mut Report) -> Result<(),
     report.add(bare::drain(server, jobs, runs).await?)?;
     for workers in [1, 10, 100, 1_000] {
         report.add(Drain::of(jobs, workers).whole(server, runs).await?)?;
+    }
+    for workers in [10, 100] {
+        let share = Drain::of(jobs, workers).of_bare(server, runs + 2).await?;
+        report.add([share])?;
     }
     let by_hundreds = Drain {
         demand: 100,
