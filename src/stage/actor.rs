@@ -251,7 +251,7 @@ impl<B: ProducerConsumer> StageState<B> {
 
     async fn turn(&mut self, myself: &ActorRef<MessageOf<B>>) -> Result<(), ActorProcessingErr> {
         // A step may take its time.
-        self.show();
+        self.flow.inlets.show();
         self.work().await?;
         let is_unsatisfied = self.settle().await?;
         self.flow.inlets.forward(self.flow.outlet.demand());

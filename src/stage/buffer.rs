@@ -84,6 +84,10 @@ impl<T> Buffer<T> {
         self.events.push_back(event);
     }
 
+    pub(super) fn extend(&mut self, events: impl IntoIterator<Item = T>) {
+        self.events.extend(events);
+    }
+
     /// Lets `take` take events from the front.
     pub(super) fn take_with(&mut self, take: impl FnOnce(&mut VecDeque<T>)) {
         let before = self.events.len();

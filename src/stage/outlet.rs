@@ -79,7 +79,9 @@ impl<T: Send + 'static> Outlet<T> {
 
     /// Emits events, as [`emit`](Self::emit).
     pub fn emit_all(&mut self, events: impl IntoIterator<Item = T>) {
-        events.into_iter().for_each(|event| self.emit(event));
+        let before = self.buffer.len();
+        self.buffer.extend(events);
+        self.emitted += (self.buffer.len() - before) as u64;
     }
 
     /// How many events are asked for and not emitted yet. None while the stage accumulates or

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Delivery, Dispatcher, Refusal};
+use super::{Delivery, Dispatcher, Refusal, take_front};
 use crate::stage::{Selector, SubscriptionId, WhenBehind, Wishes};
 
 /// Gives every event to every consumer, in order, at the pace of the slowest of those that
@@ -56,38 +56,51 @@ impl<T> BroadcastDispatcher<T> {
 }
 
 impl<T: Clone> BroadcastDispatcher<T> {
-    /// Gives one event to everybody who gets it; the last of them gets the value itself.
-    fn give(&mut self, event: T) {
-        let mut takers = self
-            .consumers
-            .iter_mut()
-            .filter_map(|consumer| consumer.takes(&event));
-        let Some(mut last) = takers.next() else {
-            return;
-        };
-        for next in takers {
-            std::mem::replace(&mut last, next).push(event.clone());
+    /// Gives events to everybody who gets them; the last gets the values themselves.
+    fn give(&mut self, events: Vec<T>) {
+        if let Some((last, others)) = self.consumers.split_last_mut() {
+            for consumer in others {
+                consumer.take_clones(&events);
+            }
+            last.take(events);
         }
-        last.push(event);
     }
 }
 
 impl<T> Consumer<T> {
-    /// Where the event goes, if this consumer gets it.
-    fn takes(&mut self, event: &T) -> Option<&mut Vec<T>> {
-        let is_selected = self.selector.as_ref().is_none_or(|selects| selects(event));
-        if !is_selected {
-            return None;
-        }
-        if self.unmet == 0 {
-            self.missed += 1;
-            return None;
-        }
-        self.unmet -= 1;
-        if self.events.is_empty() {
+    /// How many of so many events it gets; the others pass it by.
+    fn admit(&mut self, events: usize) -> usize {
+        let got = events.min(usize::try_from(self.unmet).unwrap_or(usize::MAX));
+        if got > 0 && self.events.is_empty() {
             self.missed_before = std::mem::take(&mut self.missed);
         }
-        Some(&mut self.events)
+        self.unmet -= got as u64;
+        self.missed += (events - got) as u64;
+        got
+    }
+
+    fn take(&mut self, mut events: Vec<T>) {
+        if let Some(selects) = &self.selector {
+            events.retain(|event| selects(event));
+        }
+        events.truncate(self.admit(events.len()));
+        match self.events.is_empty() {
+            true => self.events = events,
+            false => self.events.append(&mut events),
+        }
+    }
+
+    fn take_clones(&mut self, events: &[T])
+    where
+        T: Clone,
+    {
+        let Some(selects) = self.selector.clone() else {
+            let got = self.admit(events.len());
+            return self.events.extend_from_slice(&events[..got]);
+        };
+        let selected: Vec<&T> = events.iter().filter(|event| selects(event)).collect();
+        let got = self.admit(selected.len());
+        self.events.extend(selected.into_iter().take(got).cloned());
     }
 
     fn delivery(&mut self) -> Option<Delivery<T>> {
@@ -137,10 +150,15 @@ impl<T: Clone + Send + 'static> Dispatcher<T> for BroadcastDispatcher<T> {
         if self.consumers.is_empty() {
             return;
         }
-        while !events.is_empty() && self.holders().all(|consumer| consumer.unmet > 0) {
-            if let Some(event) = events.pop_front() {
-                self.give(event);
+        // More than once only if a consumer selects, and what it does not costs it nothing.
+        loop {
+            let slowest = self.holders().map(|consumer| consumer.unmet).min();
+            let slowest = slowest.map_or(usize::MAX, |unmet| unmet as usize);
+            let count = events.len().min(slowest);
+            if count == 0 {
+                break;
             }
+            self.give(take_front(events, count));
         }
         deliveries.extend(self.consumers.iter_mut().filter_map(Consumer::delivery));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Delivery, Dispatcher, Refusal};
+use super::{Delivery, Dispatcher, Refusal, take_front};
 use crate::stage::{SubscriptionId, Wishes};
 
 /// Gives each event to one consumer, fairly: who has waited longest is served first, and nobody gets
@@ -80,14 +80,6 @@ impl<T: Send + 'static> Dispatcher<T> for DemandDispatcher {
             deliveries.push(Delivery::new(subscription, taken));
         }
     }
-}
-
-/// Takes the first `count` events; all of them without moving each.
-fn take_front<T>(events: &mut VecDeque<T>, count: usize) -> Vec<T> {
-    if count == events.len() {
-        return std::mem::take(events).into();
-    }
-    events.drain(..count).collect()
 }
 
 #[cfg(test)]

@@ -169,6 +169,14 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Takes the first `count` events; all of them without moving each.
+fn take_front<T>(events: &mut VecDeque<T>, count: usize) -> Vec<T> {
+    if count == events.len() {
+        return std::mem::take(events).into();
+    }
+    events.drain(..count).collect()
+}
+
 /// What a consumer's stage has for a dispatcher: there is nobody to dispatch to.
 #[derive(Debug)]
 pub(super) struct NoDispatcher;
