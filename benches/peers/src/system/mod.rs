@@ -3,6 +3,7 @@
 //! A file a system. Each says how it enqueues, how it works, and which settings are tried; the best one is reported.
 //! The first of each list is what `--quick` uses, because it was the best before.
 
+mod apalis;
 mod callboard;
 mod graphile_worker;
 
@@ -11,6 +12,7 @@ use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use apalis::Apalis;
 pub(crate) use callboard::Callboard;
 pub(crate) use graphile_worker::GraphileWorker;
 
@@ -83,11 +85,13 @@ async fn open_pool(url: &str, connections: u32) -> Result<sqlx::PgPool, Failed> 
 pub(crate) enum Name {
     Callboard,
     GraphileWorker,
+    Apalis,
 }
 
-pub(crate) const ALL: [Name; 2] = [
+pub(crate) const ALL: [Name; 3] = [
     Name::Callboard,
     Name::GraphileWorker,
+    Name::Apalis,
 ];
 
 /// The system that the others are compared with.
@@ -99,6 +103,7 @@ macro_rules! with_system {
         match $name {
             $crate::system::Name::Callboard => $function::<$crate::system::Callboard>($($argument),*),
             $crate::system::Name::GraphileWorker => $function::<$crate::system::GraphileWorker>($($argument),*),
+            $crate::system::Name::Apalis => $function::<$crate::system::Apalis>($($argument),*),
         }
     };
 }
