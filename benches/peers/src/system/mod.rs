@@ -6,6 +6,7 @@
 mod apalis;
 mod callboard;
 mod graphile_worker;
+mod riverqueue;
 
 use std::fmt;
 use std::future::Future;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use apalis::Apalis;
 pub(crate) use callboard::Callboard;
 pub(crate) use graphile_worker::GraphileWorker;
+pub(crate) use riverqueue::Riverqueue;
 
 use crate::Failed;
 use crate::figure::Figure;
@@ -86,12 +88,14 @@ pub(crate) enum Name {
     Callboard,
     GraphileWorker,
     Apalis,
+    Riverqueue,
 }
 
-pub(crate) const ALL: [Name; 3] = [
+pub(crate) const ALL: [Name; 4] = [
     Name::Callboard,
     Name::GraphileWorker,
     Name::Apalis,
+    Name::Riverqueue,
 ];
 
 /// The system that the others are compared with.
@@ -104,6 +108,7 @@ macro_rules! with_system {
             $crate::system::Name::Callboard => $function::<$crate::system::Callboard>($($argument),*),
             $crate::system::Name::GraphileWorker => $function::<$crate::system::GraphileWorker>($($argument),*),
             $crate::system::Name::Apalis => $function::<$crate::system::Apalis>($($argument),*),
+            $crate::system::Name::Riverqueue => $function::<$crate::system::Riverqueue>($($argument),*),
         }
     };
 }
