@@ -4,6 +4,7 @@
 //! The first of each list is what `--quick` uses, because it was the best before.
 
 mod apalis;
+mod awa;
 mod callboard;
 mod graphile_worker;
 mod riverqueue;
@@ -14,6 +15,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use apalis::Apalis;
+pub(crate) use awa::Awa;
 pub(crate) use callboard::Callboard;
 pub(crate) use graphile_worker::GraphileWorker;
 pub(crate) use riverqueue::Riverqueue;
@@ -89,13 +91,15 @@ pub(crate) enum Name {
     GraphileWorker,
     Apalis,
     Riverqueue,
+    Awa,
 }
 
-pub(crate) const ALL: [Name; 4] = [
+pub(crate) const ALL: [Name; 5] = [
     Name::Callboard,
     Name::GraphileWorker,
     Name::Apalis,
     Name::Riverqueue,
+    Name::Awa,
 ];
 
 /// The system that the others are compared with.
@@ -109,6 +113,7 @@ macro_rules! with_system {
             $crate::system::Name::GraphileWorker => $function::<$crate::system::GraphileWorker>($($argument),*),
             $crate::system::Name::Apalis => $function::<$crate::system::Apalis>($($argument),*),
             $crate::system::Name::Riverqueue => $function::<$crate::system::Riverqueue>($($argument),*),
+            $crate::system::Name::Awa => $function::<$crate::system::Awa>($($argument),*),
         }
     };
 }
