@@ -31,6 +31,7 @@ pub(crate) struct Effort {
     /// Of one caller, of sixteen, of sixty-four.
     single: [u64; 3],
     drain: u64,
+    end_to_end: u64,
     latency: u64,
     /// A trial that takes longer has failed.
     pub(crate) patience: Duration,
@@ -51,7 +52,8 @@ impl Effort {
         settings: Settings::Best,
         bulk: 100_000,
         single: [2_000, 8_000, 10_000],
-        drain: 100_000,
+        drain: 200_000,
+        end_to_end: 100_000,
         latency: 250,
         patience: Duration::from_secs(180),
     };
@@ -61,6 +63,7 @@ impl Effort {
         bulk: 30_000,
         single: [500, 2_000, 5_000],
         drain: 50_000,
+        end_to_end: 50_000,
         latency: 100,
         patience: Duration::from_secs(60),
     };
@@ -72,7 +75,8 @@ impl Effort {
             Figure::Single(1) => self.single[0],
             Figure::Single(16) => self.single[1],
             Figure::Single(_) => self.single[2],
-            Figure::Drain | Figure::EndToEnd => self.drain,
+            Figure::Drain => self.drain,
+            Figure::EndToEnd => self.end_to_end,
             Figure::Latency => self.latency,
         }
     }

@@ -81,28 +81,37 @@ impl Rounds<'_> {
         first_settings(wanted).into_iter().map(best).collect()
     }
 
-    /// Every trial once. One that fails is told about at the end, and the others go on.
+    /// Every trial once; one that fails has a second chance.
     async fn round(&mut self, round: &str, trials: &[Trial]) {
         for trial in trials {
-            let Trial {
-                figure,
-                system,
-                setting,
-                ..
-            } = *trial;
-            let setting = system.settings(figure).swap_remove(setting);
-            let name = format!("{} of {}, {setting}", figure.name(), system.package());
-            let head = format!("{:>5}s {round}: {name}", self.begun.elapsed().as_secs());
-            match trial.run(self.server, self.patience).await {
-                Ok(measured) => {
-                    let (part, value, unit) = measured.parts().swap_remove(0);
-                    eprintln!("{head}: {part} {} {unit}", shown(value));
-                    self.samples.add(*trial, measured);
-                }
-                Err(cause) => {
-                    eprintln!("{head}: {cause}");
-                    self.failures.push(format!("{round}: {name}: {cause}"));
-                }
+            if !self.succeeds(round, trial).await {
+                self.succeeds(round, trial).await;
+            }
+        }
+    }
+
+    /// Runs the trial, and keeps what was measured or why not.
+    async fn succeeds(&mut self, round: &str, trial: &Trial) -> bool {
+        let Trial {
+            figure,
+            system,
+            setting,
+            ..
+        } = *trial;
+        let setting = system.settings(figure).swap_remove(setting);
+        let name = format!("{} of {}, {setting}", figure.name(), system.package());
+        let head = format!("{:>5}s {round}: {name}", self.begun.elapsed().as_secs());
+        match trial.run(self.server, self.patience).await {
+            Ok(measured) => {
+                let (part, value, unit) = measured.parts().swap_remove(0);
+                eprintln!("{head}: {part} {} {unit}", shown(value));
+                self.samples.add(*trial, measured);
+                true
+            }
+            Err(cause) => {
+                eprintln!("{head}: {cause}");
+                self.failures.push(format!("{round}: {name}: {cause}"));
+                false
             }
         }
     }

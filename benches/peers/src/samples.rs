@@ -1,7 +1,9 @@
 //! All repetitions of all trials, and the lines they make.
 
+use crate::figure::Figure;
 use crate::line::Line;
 use crate::measured::Measured;
+use crate::system;
 use crate::trial::Trial;
 
 /// What was measured so far.
@@ -32,8 +34,17 @@ impl Samples {
 
     /// Medians with minimum and maximum; `conditions` hold for all.
     pub(crate) fn lines(&self, conditions: &str) -> Vec<Line> {
+        let mut sorted: Vec<_> = self.0.iter().collect();
+        let place = |trial: &Trial| {
+            let figure = Figure::ALL
+                .iter()
+                .position(|figure| *figure == trial.figure);
+            let system = system::ALL.iter().position(|name| *name == trial.system);
+            (figure, system, trial.setting, trial.jobs)
+        };
+        sorted.sort_by_key(|(trial, _)| place(trial));
         let of_one = |(trial, all): &(Trial, Vec<Measured>)| lines_of(*trial, all, conditions);
-        self.0.iter().flat_map(of_one).collect()
+        sorted.into_iter().flat_map(of_one).collect()
     }
 }
 
