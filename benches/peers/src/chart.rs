@@ -57,10 +57,11 @@ pub(crate) fn of(lines: &[Line]) -> String {
     let width = PANEL_WIDTH * COLUMNS as f64 + 16.0;
     let height = MARGIN * 2.0 + panel_height * count.div_ceil(COLUMNS) as f64;
     let versions = distinct(lines.iter().map(|line| line.system.as_str())).join(", ");
-    let below = [versions, common_conditions(lines)];
+    let (server, machine) = common_conditions(lines);
+    let below = [versions.as_str(), server, machine];
     let mut foot = String::new();
     for (index, text) in below.iter().enumerate() {
-        let y = height - 26.0 + 14.0 * index as f64;
+        let y = height - 34.0 + 14.0 * index as f64;
         foot += &text_at("small", 16.0, y, text);
     }
     format!(
@@ -109,11 +110,12 @@ fn bar(line: &Line, y: f64, most: f64) -> String {
     )
 }
 
-/// What the ends of all conditions have in common: the server and the machine.
-fn common_conditions(lines: &[Line]) -> String {
+/// What the ends of all conditions have in common: the server; then the machine and the rest.
+fn common_conditions(lines: &[Line]) -> (&str, &str) {
     let conditions = lines.first().map_or("", |line| line.conditions.as_str());
     let from = conditions.find("PostgreSQL").unwrap_or(0);
-    conditions[from..].to_owned()
+    let common = &conditions[from..];
+    common.split_once("; ").unwrap_or((common, ""))
 }
 
 fn text_at(class: &str, x: f64, y: f64, text: &str) -> String {

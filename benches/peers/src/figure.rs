@@ -116,7 +116,7 @@ impl Figure {
         match self {
             Self::Bulk => "one connection, batch by the setting, no workers".to_owned(),
             Self::Single(callers) => {
-                format!("{callers} callers, each waits for its commit, no workers")
+                format!("callers: {callers}, each waits for its commit, no workers")
             }
             Self::Drain => "preloaded, analyzed, no-op handlers; from starting the workers until nothing is \
                             unfinished in the database"

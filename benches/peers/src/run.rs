@@ -144,6 +144,7 @@ async fn conditions(wanted: &Wanted, server: &Server) -> Result<String, Failed> 
             std::thread::available_parallelism()?,
             load.split(' ').next().unwrap_or("unknown")
         ),
+        server.date().await?,
         format!("{build} build, payload about 100 bytes"),
     ];
     said.extend(wanted.note.clone());

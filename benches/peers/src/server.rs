@@ -78,6 +78,12 @@ impl Server {
         Ok(self.admin.batch_execute(&statement).await?)
     }
 
+    /// The date, as the server has it.
+    pub(crate) async fn date(&self) -> Result<String, Failed> {
+        let query = "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')";
+        Ok(self.admin.query_one(query, &[]).await?.get(0))
+    }
+
     /// The version and the settings that decide.
     pub(crate) async fn conditions(&self) -> Result<String, Failed> {
         let mut said = format!("PostgreSQL {}", self.show("server_version").await?);

@@ -122,9 +122,9 @@ impl System for Apalis {
                 work(1, 10, 10, Lock::Mark, poll(1)),
             ],
             _ => vec![
-                work(2, 1_000, 500, Lock::Mark, poll(5)),
-                work(2, 1_000, 1_000, Lock::Skip, poll(5)),
                 work(2, 5_000, 5_000, Lock::Mark, poll(5)),
+                work(2, 1_000, 1_000, Lock::Skip, poll(5)),
+                work(2, 1_000, 500, Lock::Mark, poll(5)),
             ],
         }
     }

@@ -161,7 +161,7 @@ impl Name {
                     .collect(),
                 Figure::Single(callers) => S::pools(callers)
                     .iter()
-                    .map(|pool| format!("{pool} connections"))
+                    .map(|pool| format!("connections: {pool}"))
                     .collect(),
                 _ => S::works(figure).iter().map(S::Work::to_string).collect(),
             }

@@ -73,6 +73,7 @@ impl System for Riverqueue {
         };
         match figure {
             Figure::Latency => vec![work(10, 1)],
+            Figure::Drain => vec![work(1_000, 1), work(10_000, 30)],
             _ => vec![work(10_000, 30), work(1_000, 1)],
         }
     }
