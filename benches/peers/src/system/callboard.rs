@@ -81,6 +81,11 @@ impl System for Callboard {
                     look_ahead: 2_000,
                     ..DEFAULT
                 },
+                Work {
+                    max_demand: 100,
+                    look_ahead: 5_000,
+                    ..DEFAULT
+                },
                 DEFAULT,
                 Work {
                     look_ahead: 5_000,
