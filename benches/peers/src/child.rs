@@ -72,19 +72,18 @@ type Doing<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Failed>>>>;
 fn prepare<S: System>(task: Task) -> Doing<()> {
     Box::pin(async move {
         S::prepare(&task.url).await?;
-        if task.figure == Figure::Drain {
+        let ready = task.figure.ready_beforehand(task.jobs);
+        if !ready.is_empty() {
             let system = Arc::new(S::connect(&task.url, FILLERS).await?);
             let mut filling = JoinSet::new();
             for filler in 0..u64::from(FILLERS) {
                 let system = Arc::clone(&system);
-                let (first, step) = (
-                    filler * PRODUCED_AT_ONCE,
-                    u64::from(FILLERS) * PRODUCED_AT_ONCE,
-                );
+                let first = ready.start + filler * PRODUCED_AT_ONCE;
+                let (step, end) = (u64::from(FILLERS) * PRODUCED_AT_ONCE, ready.end);
                 filling.spawn(async move {
-                    for first in (first..task.jobs).step_by(step as usize) {
+                    for first in (first..end).step_by(step as usize) {
                         system
-                            .enqueue_many(batch(first, PRODUCED_AT_ONCE, task.jobs))
+                            .enqueue_many(batch(first, PRODUCED_AT_ONCE, end))
                             .await?;
                     }
                     Ok::<_, Failed>(())
@@ -155,9 +154,13 @@ async fn drain<S: System>(task: &Task, meter: &Meter) -> Result<Measured, Failed
 }
 
 async fn end_to_end<S: System>(task: &Task, meter: &Meter) -> Result<Measured, Failed> {
-    arrivals::expect(task.jobs);
+    let ready = task.figure.ready_beforehand(task.jobs);
+    arrivals::expect(ready.end);
     let mut system = S::hire(&task.url, S::works(task.figure)[task.setting]).await?;
     system.start().await?;
+    arrivals::all(ready.end - ready.start).await;
+    let warm = S::unfinished(ready.end - ready.start);
+    meter.nothing_left(&warm).await?;
     tokio::time::sleep(SETTLE).await;
     let start = meter.start().await?;
     for first in (0..task.jobs).step_by(PRODUCED_AT_ONCE as usize) {
@@ -165,8 +168,8 @@ async fn end_to_end<S: System>(task: &Task, meter: &Meter) -> Result<Measured, F
             .enqueue_many(batch(first, PRODUCED_AT_ONCE, task.jobs))
             .await?;
     }
-    arrivals::all(task.jobs).await;
-    meter.nothing_left(&S::unfinished(task.jobs)).await?;
+    arrivals::all(ready.end).await;
+    meter.nothing_left(&S::unfinished(ready.end)).await?;
     meter.stop(&start, task.jobs).await
 }
 

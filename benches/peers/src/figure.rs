@@ -1,5 +1,6 @@
 //! What is measured, and with how many jobs.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ pub(crate) enum Figure {
 
 /// The batch of the producer in [`Figure::EndToEnd`], the same for all.
 pub(crate) const PRODUCED_AT_ONCE: u64 = 1_000;
+
+/// How many jobs the workers have done before [`Figure::EndToEnd`] is measured: cached plans made on tables that were
+/// empty would decide it otherwise.
+const WARM_UP: u64 = 20_000;
 
 /// How many jobs, and how often.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +116,15 @@ impl Figure {
         found.ok_or(format!("there is no figure {name:?}; expected {names}"))
     }
 
+    /// The numbers of the jobs that are there before the workers start, when so many are measured.
+    pub(crate) fn ready_beforehand(self, jobs: u64) -> Range<u64> {
+        match self {
+            Self::Drain => 0..jobs,
+            Self::EndToEnd => jobs..jobs + WARM_UP,
+            _ => 0..0,
+        }
+    }
+
     /// What the figure holds fixed for everybody.
     pub(crate) fn conditions(self) -> String {
         match self {
@@ -122,8 +136,8 @@ impl Figure {
                             unfinished in the database"
                 .to_owned(),
             Self::EndToEnd => format!(
-                "one producer, batches of {PRODUCED_AT_ONCE}, in the process of the workers, started 1 s before; \
-                 no-op handlers; until nothing is unfinished in the database"
+                "one producer, batches of {PRODUCED_AT_ONCE}, in the process of the workers, which have drained \
+                 {WARM_UP} jobs and been idle for 1 s; no-op handlers; until nothing is unfinished in the database"
             ),
             Self::Latency => "one job at a time, 10 to 15 ms after the last one, from the start of the enqueue to the \
                               start of the handler"

@@ -5,9 +5,8 @@
 //! ([`trial`]), in alternation, so that CPU time and memory belong to one system and no one gets the quiet minute.
 //! What was measured goes into a file of [`line`]s, and the [`table`] and the [`chart`] are drawn from that file alone.
 //!
-//! What to mind when reading the figures. Every trial begins with tables that were just made; only those of the drain
-//! are analyzed after they were filled, as autovacuum would do in time, so the end-to-end figures include what each
-//! system's cached plans make of tables that grow from nothing. Client and server share the machine's processors. What
+//! What to mind when reading the figures. Every trial begins with tables that were just made; where jobs are there
+//! beforehand, they are analyzed, as autovacuum would do in time. Client and server share the machine's processors. What
 //! the systems keep of a finished job differs, and each line says it. Clock and counters stop when the database says
 //! that nothing is unfinished, for everybody by a query of the same kind.
 //!

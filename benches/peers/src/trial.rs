@@ -35,7 +35,7 @@ impl Trial {
         let measured = async {
             self.child(Deed::Prepare, &url, patience).await?;
             // Statistics of empty tables would mislead the planner when they fill.
-            if self.figure == Figure::Drain {
+            if !self.figure.ready_beforehand(self.jobs).is_empty() {
                 analyze(&url).await?;
             }
             let printed = self.child(Deed::Measure, &url, patience).await?;
