@@ -172,7 +172,7 @@ fn pipeline(url: &Arc<str>, slowness: &Arc<AtomicU64>) -> SupervisorSpec {
     let sensors = stage::producer("sensors", || {
         let tick = async |number: u64| {
             // A reading now and then, a hundred at a time.
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             (number < EVENTS).then(|| (event("sensors", number), number + 1))

@@ -62,8 +62,8 @@ pub(crate) async fn of_a_slow_consumer() -> Result<Growth, Failed> {
 fn resident() -> Result<usize, Failed> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let words = line.ok_or("the system does not tell")?.split_whitespace();
-    Ok(words.skip(1).next().ok_or("no number")?.parse()?)
+    let mut words = line.ok_or("the system does not tell")?.split_whitespace();
+    Ok(words.nth(1).ok_or("no number")?.parse()?)
 }
 
 impl Growth {

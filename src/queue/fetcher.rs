@@ -78,8 +78,9 @@ impl Producer for Fetcher {
     async fn started(
         &mut self,
         myself: Mailbox<FetcherMessage>,
-        _outlet: &mut Outlet<Lease>,
+        outlet: &mut Outlet<Lease>,
     ) -> StageResult {
+        outlet.measure_service_time();
         let wakes = myself.clone();
         let interest = Interest::Queue(self.args.queue.name.to_string());
         self.args.office.wakeups.on(interest, move |notice| {

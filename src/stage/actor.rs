@@ -11,57 +11,17 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use ractor::{ActorProcessingErr, ActorRef};
-use tokio::sync::oneshot;
-
-use super::behaviour::{Flow, ProducerConsumer, StageKind};
-use super::inlets::{Incoming, InletMessage, Inlets};
+use super::inlet::InletMessage;
+use super::inlets::{Incoming, Inlets};
+use super::message::{
+    MessageOf, StageMessage, Subscribing, to_consumer, to_inlet, to_own, to_producer,
+};
 use super::outlet::{End, Outlet};
 use super::{
-    Cancel, CancelReason, InletId, Mailbox, ProducerMessage, Source, StageError, StageResult,
-    StageSpec, SubscribeOptions,
+    Cancel, CancelReason, Flow, Mailbox, ProducerConsumer, ProducerMessage, StageError, StageKind,
+    StageResult, StageSpec,
 };
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StageError>>;
-
-/// What reaches a stage.
-pub(super) enum StageMessage<I: Send + 'static, O: Send + 'static, M> {
-    /// From a consumer.
-    Producer(ProducerMessage<O>),
-    /// From its producers' side.
-    Inlet(InletMessage<I>),
-    /// Its own.
-    Own(M),
-    /// Its own, when everything that is here by now has been delivered.
-    AfterBuffered(M),
-    /// Subscribe to this producer, in the place of another if there is one.
-    Subscribe {
-        source: Source<I>,
-        options: SubscribeOptions<I>,
-        instead_of: Option<InletId>,
-        reply: Reply<InletId>,
-    },
-    /// End a subscription.
-    Cancel(InletId),
-    /// Meet the demand that has accumulated.
-    Forward,
-    /// End when everything is delivered.
-    Finish,
-    /// Go on with what is left.
-    Next,
-}
-
-#[cfg(feature = "cluster")]
-impl<I: Send + 'static, O: Send + 'static, M: Send + 'static> ractor::Message
-    for StageMessage<I, O, M>
-{
-}
-
-pub(super) type MessageOf<B> = StageMessage<
-    <B as ProducerConsumer>::In,
-    <B as ProducerConsumer>::Out,
-    <B as ProducerConsumer>::Message,
->;
+use ractor::{ActorProcessingErr, ActorRef};
 
 pub(super) struct StageState<B: ProducerConsumer> {
     spec: StageSpec<B>,
@@ -101,14 +61,11 @@ impl<B: ProducerConsumer> StageActor<B> {
         // What is sent from now on waits until it has begun.
         spec.place.send_replace(Some(myself.clone()));
         let cell = myself.get_cell();
-        let inlet = Mailbox::of_actor(myself.clone(), StageMessage::Inlet, inlet_message);
+        let inlet = Mailbox::of_actor(myself.clone(), StageMessage::Inlet, to_inlet);
         let consumer = Mailbox::of_actor(
             myself,
             |message| StageMessage::Inlet(InletMessage::Consumer(message)),
-            |message| match message {
-                StageMessage::Inlet(InletMessage::Consumer(message)) => Some(message),
-                _ => None,
-            },
+            to_consumer,
         );
         let outlet = Outlet::new((spec.dispatcher)(), spec.buffer, spec.gate, gauges());
         Ok(StageState {
@@ -130,7 +87,7 @@ impl<B: ProducerConsumer> StageActor<B> {
         myself: ActorRef<MessageOf<B>>,
         state: &mut StageState<B>,
     ) -> Result<(), ActorProcessingErr> {
-        let own = Mailbox::of_actor(myself.clone(), StageMessage::Own, own_message);
+        let own = Mailbox::of_actor(myself.clone(), StageMessage::Own, to_own);
         state.behaviour.started(own, &mut state.flow).await?;
         for (source, options) in state.spec.subscriptions.clone() {
             state.flow.inlets.subscribe(source, options)?;
@@ -185,16 +142,7 @@ impl<B: ProducerConsumer> StageState<B> {
             }
             StageMessage::Own(message) => return behaviour.handle(message, flow).await,
             StageMessage::AfterBuffered(message) => self.mark(message),
-            StageMessage::Subscribe {
-                source,
-                options,
-                instead_of,
-                reply,
-            } => {
-                let subscribed = self.subscribe(source, options, instead_of);
-                // Who asked may have lost interest.
-                let _gone = reply.send(subscribed);
-            }
+            StageMessage::Subscribe(subscribing) => self.subscribe(*subscribing),
             StageMessage::Cancel(inlet) => flow.inlets.cancel(inlet),
             StageMessage::Forward => flow.outlet.forward(),
             StageMessage::Finish => flow.outlet.finish(),
@@ -235,18 +183,21 @@ impl<B: ProducerConsumer> StageState<B> {
         }
     }
 
-    fn subscribe(
-        &mut self,
-        source: Source<B::In>,
-        options: SubscribeOptions<B::In>,
-        instead_of: Option<InletId>,
-    ) -> Result<InletId, StageError> {
-        self.spec.check_asks(&source, &options)?;
+    fn subscribe(&mut self, subscribing: Subscribing<B::In>) {
+        let Subscribing {
+            source,
+            options,
+            instead_of,
+            reply,
+        } = subscribing;
         let inlets = &mut self.flow.inlets;
-        match instead_of {
+        let checked = self.spec.check_asks(&source, &options);
+        let subscribed = checked.and_then(|()| match instead_of {
             Some(earlier) => inlets.resubscribe(earlier, source, options),
             None => inlets.subscribe(source, options),
-        }
+        });
+        // Who asked may have lost interest.
+        let _gone = reply.send(subscribed);
     }
 
     async fn turn(&mut self, myself: &ActorRef<MessageOf<B>>) -> Result<(), ActorProcessingErr> {
@@ -383,32 +334,5 @@ impl<B: ProducerConsumer> StageState<B> {
     fn show(&self) {
         self.flow.inlets.show();
         self.flow.outlet.show();
-    }
-}
-
-fn inlet_message<I: Send + 'static, O: Send + 'static, M>(
-    message: StageMessage<I, O, M>,
-) -> Option<InletMessage<I>> {
-    match message {
-        StageMessage::Inlet(message) => Some(message),
-        _ => None,
-    }
-}
-
-fn own_message<I: Send + 'static, O: Send + 'static, M>(
-    message: StageMessage<I, O, M>,
-) -> Option<M> {
-    match message {
-        StageMessage::Own(message) => Some(message),
-        _ => None,
-    }
-}
-
-fn to_producer<I: Send + 'static, O: Send + 'static, M>(
-    message: StageMessage<I, O, M>,
-) -> Option<ProducerMessage<O>> {
-    match message {
-        StageMessage::Producer(message) => Some(message),
-        _ => None,
     }
 }

@@ -4,7 +4,6 @@
 //! stage: its state and everything in its hands is dropped, its neighbours are told, and its supervisor
 //! starts it anew.
 
-use std::convert::Infallible;
 use std::future::{Future, ready};
 
 use super::{
@@ -46,7 +45,7 @@ pub struct Flow<I: Send + 'static, O: Send + 'static> {
 pub trait Producer: Sized + Send + 'static {
     /// What it makes.
     type Event: Send + 'static;
-    /// What it can be told. [`Infallible`] if nothing.
+    /// What it can be told. [`Infallible`](std::convert::Infallible) if nothing.
     type Message: Send + 'static;
 
     /// Events are asked for: `demand` of them, more than 0, all in all and not only since the last
@@ -139,7 +138,7 @@ pub trait Producer: Sized + Send + 'static {
 pub trait Consumer: Sized + Send + 'static {
     /// What it uses.
     type Event: Send + 'static;
-    /// What it can be told. [`Infallible`] if nothing.
+    /// What it can be told. [`Infallible`](std::convert::Infallible) if nothing.
     type Message: Send + 'static;
 
     /// Events have come. With automatic demand at most `max_demand - min_demand` at a time; the next
@@ -220,7 +219,7 @@ pub trait ProducerConsumer: Sized + Send + 'static {
     type In: Send + 'static;
     /// What it makes.
     type Out: Send + 'static;
-    /// What it can be told. [`Infallible`] if nothing.
+    /// What it can be told. [`Infallible`](std::convert::Infallible) if nothing.
     type Message: Send + 'static;
 
     /// Which kind of stage it is.
@@ -329,133 +328,4 @@ pub enum StageKind {
     ProducerConsumer,
     /// Has producers.
     Consumer,
-}
-
-/// A producer, as the runtime sees it: a stage that nothing comes to.
-#[derive(Debug)]
-pub struct Produces<P>(pub(super) P);
-
-impl<P: Producer> ProducerConsumer for Produces<P> {
-    type In = Infallible;
-    type Out = P::Event;
-    type Message = P::Message;
-
-    const KIND: StageKind = StageKind::Producer;
-
-    async fn transform(
-        &mut self,
-        _events: Vec<Infallible>,
-        _flow: &mut Flow<Infallible, P::Event>,
-    ) -> StageResult {
-        Ok(())
-    }
-
-    async fn demanded(
-        &mut self,
-        demand: usize,
-        flow: &mut Flow<Infallible, P::Event>,
-    ) -> StageResult {
-        self.0.produce(demand, &mut flow.outlet).await
-    }
-
-    async fn started(
-        &mut self,
-        myself: Mailbox<P::Message>,
-        flow: &mut Flow<Infallible, P::Event>,
-    ) -> StageResult {
-        self.0.started(myself, &mut flow.outlet).await
-    }
-
-    async fn handle(
-        &mut self,
-        message: P::Message,
-        flow: &mut Flow<Infallible, P::Event>,
-    ) -> StageResult {
-        self.0.handle(message, &mut flow.outlet).await
-    }
-
-    async fn delivered(&mut self, flow: &mut Flow<Infallible, P::Event>) -> StageResult {
-        self.0.delivered(&mut flow.outlet).await
-    }
-
-    async fn joined(
-        &mut self,
-        subscription: SubscriptionId,
-        flow: &mut Flow<Infallible, P::Event>,
-    ) -> StageResult {
-        self.0.joined(subscription, &mut flow.outlet).await
-    }
-
-    async fn left(
-        &mut self,
-        subscription: SubscriptionId,
-        flow: &mut Flow<Infallible, P::Event>,
-    ) -> StageResult {
-        self.0.left(subscription, &mut flow.outlet).await
-    }
-
-    fn overflowed(&mut self, overflow: Overflow<P::Event>) {
-        self.0.overflowed(overflow);
-    }
-
-    async fn stopping(&mut self) {
-        self.0.stopping().await;
-    }
-}
-
-/// A consumer, as the runtime sees it: a stage that nothing leaves.
-#[derive(Debug)]
-pub struct Consumes<C>(pub(super) C);
-
-impl<C: Consumer> ProducerConsumer for Consumes<C> {
-    type In = C::Event;
-    type Out = Infallible;
-    type Message = C::Message;
-
-    const KIND: StageKind = StageKind::Consumer;
-
-    async fn transform(
-        &mut self,
-        events: Vec<C::Event>,
-        flow: &mut Flow<C::Event, Infallible>,
-    ) -> StageResult {
-        self.0.consume(events, &mut flow.inlets).await
-    }
-
-    async fn started(
-        &mut self,
-        myself: Mailbox<C::Message>,
-        flow: &mut Flow<C::Event, Infallible>,
-    ) -> StageResult {
-        self.0.started(myself, &mut flow.inlets).await
-    }
-
-    async fn handle(
-        &mut self,
-        message: C::Message,
-        flow: &mut Flow<C::Event, Infallible>,
-    ) -> StageResult {
-        self.0.handle(message, &mut flow.inlets).await
-    }
-
-    async fn subscribed(
-        &mut self,
-        inlet: InletId,
-        flow: &mut Flow<C::Event, Infallible>,
-    ) -> StageResult {
-        self.0.subscribed(inlet, &mut flow.inlets).await
-    }
-
-    async fn cancelled(
-        &mut self,
-        inlet: InletId,
-        reason: &CancelReason,
-        flow: &mut Flow<C::Event, Infallible>,
-    ) -> StageResult {
-        self.0.cancelled(inlet, reason, &mut flow.inlets).await
-    }
-
-    async fn stopping(&mut self) {
-        self.0.stopping().await;
-    }
 }

@@ -6,37 +6,18 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::ActorCell;
 
+use super::inlet::{Inlet, InletMessage, Search};
 use super::meter::Gauges;
 use super::outlet::End;
 use super::source::Announced;
 use super::{
-    Asks, Cancel, CancelReason, ConsumerMessage, Demand, Mailbox, Source, StageError,
-    SubscribeOptions, Subscription, SubscriptionId,
+    Asks, Cancel, CancelReason, ConsumerMessage, InletId, Mailbox, Source, StageError,
+    SubscribeOptions, SubscriptionId,
 };
-
-/// One of a stage's producers, and what it wants of it. It stays the same from one subscription to
-/// the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InletId(u64);
-
-impl InletId {
-    fn fresh() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// What reaches a stage from its producers' side.
-pub(super) enum InletMessage<T: Send + 'static> {
-    Consumer(ConsumerMessage<T>),
-    /// Somebody is there now.
-    Found(InletId, Announced<T>),
-}
 
 /// A stage's side towards its producers.
 pub struct Inlets<T: Send + 'static> {
@@ -50,31 +31,6 @@ pub struct Inlets<T: Send + 'static> {
     from: Option<InletId>,
     end: Option<End>,
     gauges: Arc<Gauges>,
-}
-
-struct Inlet<T: Send + 'static> {
-    id: InletId,
-    source: Source<T>,
-    options: SubscribeOptions<T>,
-    subscription: Option<Subscription<T>>,
-    /// Which producer it is or was subscribed to, of those that follow each other at the source.
-    life: Option<u64>,
-    since: Instant,
-    failures: u32,
-    demand: Demand,
-    /// Asked for and not come.
-    outstanding: u64,
-    missed: u64,
-    search: Option<Search>,
-}
-
-/// A search for a producer, which ends when this is dropped.
-struct Search(tokio::task::JoinHandle<()>);
-
-impl Drop for Search {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// What has come and is not handled yet, in order.
@@ -135,20 +91,9 @@ impl<T: Send + 'static> Inlets<T> {
         options: SubscribeOptions<T>,
     ) -> Result<InletId, StageError> {
         options.check(source.name())?;
-        let id = InletId::fresh();
-        self.inlets.push(Inlet {
-            id,
-            demand: Demand::new(options.max_demand, options.min()),
-            source,
-            options,
-            subscription: None,
-            life: None,
-            since: Instant::now(),
-            failures: 0,
-            outstanding: 0,
-            missed: 0,
-            search: None,
-        });
+        let inlet = Inlet::new(source, options);
+        let id = inlet.id;
+        self.inlets.push(inlet);
         self.search(id, None, Duration::ZERO);
         Ok(id)
     }
@@ -272,22 +217,16 @@ impl<T: Send + 'static> Inlets<T> {
         inlet.missed += missed;
         self.waiting += events.len();
         loop {
-            let (rest, ask_after) = match inlet.options.asks {
-                Asks::Automatic => {
-                    let chunk = inlet.demand.take(events.len());
-                    let rest = match chunk.len < events.len() {
-                        true => events.split_off(chunk.len),
-                        false => Vec::new(),
-                    };
-                    (rest, chunk.ask_after)
-                }
-                Asks::Manual | Asks::Forwarded => (Vec::new(), 0),
+            let chunk = inlet.step(events.len());
+            let rest = match chunk.len < events.len() {
+                true => events.split_off(chunk.len),
+                false => Vec::new(),
             };
             self.incoming.push_back(Incoming::Events {
                 inlet: inlet.id,
                 subscription,
                 events,
-                ask_after,
+                ask_after: chunk.ask_after,
             });
             events = rest;
             if events.is_empty() {
@@ -302,21 +241,8 @@ impl<T: Send + 'static> Inlets<T> {
         let Some(inlet) = self.find(id).filter(|inlet| inlet.subscription.is_none()) else {
             return false;
         };
-        inlet.search = None;
-        inlet.life = Some(found.life);
-        inlet.since = Instant::now();
-        inlet.outstanding = 0;
-        let wishes = inlet.options.wishes.clone();
-        let subscription = Subscription::begin(found.producer, consumer, wishes, &name);
-        let (source, meter) = (
-            Arc::clone(inlet.source.name()),
-            Arc::clone(subscription.meter()),
-        );
-        inlet.subscription = Some(subscription);
-        if inlet.options.asks == Asks::Automatic {
-            let demand = inlet.demand.begin();
-            inlet.ask(demand);
-        }
+        let source = Arc::clone(inlet.source.name());
+        let meter = Arc::clone(inlet.begin(found, consumer, &name).meter());
         self.gauges.gained_producer(&source, &meter);
         true
     }
@@ -462,21 +388,6 @@ impl<T: Send + 'static> Inlets<T> {
             _ => 0,
         });
         self.waiting = counted.sum();
-    }
-}
-
-impl<T: Send + 'static> Inlet<T> {
-    fn is_subscribed(&self, subscription: SubscriptionId) -> bool {
-        self.subscription
-            .as_ref()
-            .is_some_and(|current| current.id() == subscription)
-    }
-
-    fn ask(&mut self, demand: u32) {
-        if let Some(subscription) = &self.subscription {
-            self.outstanding += u64::from(demand);
-            subscription.ask(demand);
-        }
     }
 }
 

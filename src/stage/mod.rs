@@ -42,6 +42,7 @@
 //! Generic, of use without jobs.
 
 mod actor;
+mod adapters;
 mod batcher;
 mod behaviour;
 mod buffer;
@@ -50,9 +51,11 @@ mod dispatcher;
 mod error;
 mod for_each;
 mod info;
+mod inlet;
 mod inlets;
 mod iter;
 mod mailbox;
+mod message;
 mod meter;
 mod options;
 mod outlet;
@@ -65,8 +68,9 @@ mod stage_ref;
 mod stream;
 mod stream_producer;
 
+pub use adapters::{Consumes, Produces};
 pub use batcher::Batcher;
-pub use behaviour::{Consumer, Consumes, Flow, Producer, ProducerConsumer, Produces, StageKind};
+pub use behaviour::{Consumer, Flow, Producer, ProducerConsumer, StageKind};
 pub use buffer::{BufferOptions, DEFAULT_BUFFER_SIZE, Keep, Overflow};
 pub use demand::{Chunk, Demand};
 pub use dispatcher::{
@@ -76,7 +80,8 @@ pub use dispatcher::{
 pub use error::{StageError, StageResult};
 pub use for_each::ForEach;
 pub use info::{PartitionLoad, StageInfo, SubscriptionInfo};
-pub use inlets::{InletId, Inlets};
+pub use inlet::InletId;
+pub use inlets::Inlets;
 pub use iter::IterProducer;
 pub use mailbox::{Mailbox, Undelivered};
 pub use options::{

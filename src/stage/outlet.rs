@@ -3,7 +3,7 @@
 //! It remembers unmet demand, so that no stage has to. Whatever it holds when the stage dies is
 //! dropped as values, and its consumers are told.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,18 +20,19 @@ use super::{
 pub struct Outlet<T: Send + 'static> {
     dispatcher: Box<dyn Dispatcher<T>>,
     buffer: Buffer<T>,
-    consumers: HashMap<SubscriptionId, Consumer<T>>,
+    consumers: BTreeMap<SubscriptionId, Consumer<T>>,
     gate: Gate,
     end: Option<End>,
     emitted: u64,
-    pace: Pace,
+    /// Measured only if somebody wants to know.
+    pace: Option<Pace>,
     gauges: Arc<Gauges>,
     /// Kept for its memory.
     deliveries: Vec<Delivery<T>>,
 }
 
 struct Consumer<T: Send + 'static> {
-    link: ConsumerLink<T>,
+    link: Box<ConsumerLink<T>>,
     /// When it was last given events, and how many.
     served: Option<(Instant, u32)>,
 }
@@ -61,11 +62,11 @@ impl<T: Send + 'static> Outlet<T> {
         Self {
             dispatcher,
             buffer: Buffer::new(buffer),
-            consumers: HashMap::new(),
+            consumers: BTreeMap::new(),
             gate,
             end: None,
             emitted: 0,
-            pace: Pace::default(),
+            pace: None,
             gauges,
             deliveries: Vec::new(),
         }
@@ -107,11 +108,17 @@ impl<T: Send + 'static> Outlet<T> {
         self.consumers.len()
     }
 
-    /// How long a consumer takes for an event, from its delivery to the next ask: a running mean
-    /// over all consumers, once there is any.
+    /// Measures the [service time](Self::service_time) from now on. It costs two looks at the clock for
+    /// each delivery.
+    pub fn measure_service_time(&mut self) {
+        self.pace.get_or_insert_default();
+    }
+
+    /// How long a consumer takes for an event, from its delivery to the next ask: a running mean over all
+    /// consumers, once it is [measured](Self::measure_service_time) and there is any.
     #[must_use]
     pub fn service_time(&self) -> Option<Duration> {
-        self.pace.seconds().map(Duration::from_secs_f64)
+        self.pace?.seconds().map(Duration::from_secs_f64)
     }
 
     /// The demand and the queue of each partition, if the dispatcher has partitions.
@@ -153,7 +160,7 @@ impl<T: Send + 'static> Outlet<T> {
     }
 
     /// Takes a subscription, unless the dispatcher refuses it, and tells whether it did.
-    pub(super) fn subscribe(&mut self, link: ConsumerLink<T>) -> bool {
+    pub(super) fn subscribe(&mut self, link: Box<ConsumerLink<T>>) -> bool {
         if let Err(refusal) = self.dispatcher.subscribe(link.id(), link.wishes()) {
             link.end(CancelReason::Refused(refusal));
             return false;
@@ -168,8 +175,8 @@ impl<T: Send + 'static> Outlet<T> {
         let Some(consumer) = self.consumers.get_mut(&subscription) else {
             return;
         };
-        if let Some((at, events)) = consumer.served.take() {
-            self.pace.took(at.elapsed(), events);
+        if let Some(((at, events), pace)) = consumer.served.take().zip(self.pace.as_mut()) {
+            pace.took(at.elapsed(), events);
         }
         self.dispatcher.ask(subscription, demand);
     }
@@ -224,7 +231,8 @@ impl<T: Send + 'static> Outlet<T> {
         };
         match consumer.link.deliver(delivery.events, delivery.missed) {
             Ok(()) => {
-                consumer.served = Some((Instant::now(), count));
+                let is_measured = self.pace.is_some();
+                consumer.served = is_measured.then(|| (Instant::now(), count));
                 true
             }
             Err(events) => {
@@ -265,7 +273,7 @@ impl<T: Send + 'static> Outlet<T> {
 
     /// Ends all subscriptions and drops what is left.
     pub(super) fn close(&mut self, reason: &CancelReason) {
-        for (_, consumer) in self.consumers.drain() {
+        for consumer in std::mem::take(&mut self.consumers).into_values() {
             self.dispatcher.cancel(consumer.link.id());
             self.gauges.lost_consumer(consumer.link.meter());
             consumer.link.end(reason.clone());

@@ -66,7 +66,7 @@ impl fmt::Display for CancelReason {
 /// From a consumer to its producer.
 pub enum ProducerMessage<T: Send + 'static> {
     /// Begins a subscription, with no demand yet. Whoever drops the link ends it.
-    Subscribe(ConsumerLink<T>),
+    Subscribe(Box<ConsumerLink<T>>),
     /// Asks for this many more events. For an unknown subscription it is ignored.
     Ask {
         /// Who asks.
@@ -226,13 +226,13 @@ impl<T: Send + 'static> Subscription<T> {
         let id = SubscriptionId::fresh();
         let meter = Arc::new(Meter::new(Arc::clone(name)));
         // Undelivered, the link is dropped, which tells the consumer.
-        let _gone = producer.send(ProducerMessage::Subscribe(ConsumerLink {
+        let _gone = producer.send(ProducerMessage::Subscribe(Box::new(ConsumerLink {
             id,
             consumer,
             wishes,
             meter: Arc::clone(&meter),
             reason: CancelReason::Down,
-        }));
+        })));
         Self {
             id,
             producer,

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use ractor::{Actor, ActorCell, ActorRef};
 use tokio::sync::watch;
 
-use super::actor::{MessageOf, StageActor};
-use super::behaviour::{Consumes, Produces};
+use super::actor::StageActor;
 use super::dispatcher::NoDispatcher;
+use super::message::MessageOf;
 use super::meter::Gauges;
 use super::outlet::Gate;
 use super::{
-    Asks, BufferOptions, Consumer, DEFAULT_BUFFER_SIZE, DemandDispatcher, Dispatcher, Producer,
-    ProducerConsumer, Source, StageError, StageKind, StageRef, SubscribeOptions,
+    Asks, BufferOptions, Consumer, Consumes, DEFAULT_BUFFER_SIZE, DemandDispatcher, Dispatcher,
+    Producer, ProducerConsumer, Produces, Source, StageError, StageKind, StageRef,
+    SubscribeOptions,
 };
 use crate::supervision::ChildSpec;
 

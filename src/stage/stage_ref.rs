@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{ActorCell, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 
-use super::actor::{MessageOf, StageMessage};
+use super::message::{MessageOf, StageMessage, Subscribing};
 use super::meter::Gauges;
 use super::spec::Place;
 use super::{
@@ -157,12 +157,12 @@ impl<B: ProducerConsumer> StageRef<B> {
         instead_of: Option<InletId>,
     ) -> Result<InletId, StageError> {
         let (reply, answer) = oneshot::channel();
-        self.tell(StageMessage::Subscribe {
+        self.tell(StageMessage::Subscribe(Box::new(Subscribing {
             source,
             options,
             instead_of,
             reply,
-        })?;
+        })))?;
         answer.await.map_err(|_| self.not_running())?
     }
 

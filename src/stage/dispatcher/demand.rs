@@ -1,6 +1,6 @@
 //! Each event to one consumer, fairly.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Delivery, Dispatcher, Refusal, take_front};
 use crate::stage::{SubscriptionId, Wishes};
@@ -12,7 +12,7 @@ use crate::stage::{SubscriptionId, Wishes};
 /// this one does not. Order is kept within a consumer.
 #[derive(Debug, Default)]
 pub struct DemandDispatcher {
-    unmet: HashMap<SubscriptionId, u32>,
+    unmet: BTreeMap<SubscriptionId, u32>,
     /// Who has unmet demand, the longest waiting first. Each stands here once.
     waiting: VecDeque<SubscriptionId>,
     demand: u64,
