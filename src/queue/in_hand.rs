@@ -154,10 +154,14 @@ impl<T> InHand<T> {
         ready.chain(gathering).for_each(|held| held.ask_after = 0);
     }
 
-    /// Drops everything.
-    pub(super) fn clear(&mut self) {
-        self.ready.clear();
-        self.gathering.clear();
+    /// Drops everything, and tells what was to be asked for then.
+    pub(super) fn clear(&mut self) -> u32 {
+        let ready = self.ready.drain(..).map(|ready| match ready {
+            Ready::One(held) => held.ask_after,
+            Ready::Batch(_) => 0,
+        });
+        let gathering = self.gathering.drain(..).flat_map(|batch| batch.held);
+        ready.sum::<u32>() + gathering.map(|held| held.ask_after).sum::<u32>()
     }
 }
 

@@ -166,8 +166,10 @@ impl Worker {
 
     async fn run_next(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
         if self.args.office.is_closing() {
-            // Dropped, they are released; nothing begins any more.
-            self.in_hand.clear();
+            // Dropped, they are released; nothing begins any more. It asks on, so that what a stage
+            // before it holds comes to be released too.
+            let ask_after = self.in_hand.clear();
+            self.ask(ask_after, inlets);
         }
         let Some(work) = self.in_hand.next(Instant::now(), self.is_coming()) else {
             return Ok(());

@@ -40,6 +40,12 @@ impl Role {
         Self::at(["queues", queue, "fetcher"])
     }
 
+    /// A stage between the fetcher and the workers of a queue, by its name.
+    #[must_use]
+    pub fn stage_of(queue: &str, stage: &str) -> Self {
+        Self::at(["queues", queue, stage])
+    }
+
     /// The supervisor of a queue.
     #[must_use]
     pub fn queue(queue: &str) -> Self {

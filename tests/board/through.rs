@@ -141,7 +141,7 @@ async fn whichever_part_is_killed_no_job_is_lost_or_charged() {
             (done.load(Ordering::SeqCst) > before + 10).then_some(())
         })
         .await;
-        board.kill(Role::at(["queues", "default", part])).await;
+        board.kill(Role::stage_of("default", part)).await;
     }
     for job in jobs {
         let settled = board.settled(job).await;
@@ -231,4 +231,46 @@ async fn a_stage_that_cannot_be_named_so_is_refused_at_the_start() {
     assert!(text.contains("\"a b\""), "{text}");
     let text = refusal(queue().through(Through::new("none", stage).max_demand(0))).await;
     assert!(text.contains("max_demand is 0; expected 1 to"), "{text}");
+}
+
+#[tokio::test]
+async fn a_board_that_closes_gets_back_what_a_stage_holds() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let holding = Through::new("holding", || Stage::new(Some)).asks(Asks::Automatic);
+    let queue = Queue::new("default")
+        .workers(1)
+        .through(holding.max_demand(8));
+    let board = TestBoard::start(|b| {
+        b.queue(sharing(queue, &gate))
+            .functions(functions![wait])
+            .job::<Number>()
+            .shutdown_grace(Duration::from_secs(300))
+    })
+    .await;
+    let first = board.client().enqueue(call!(wait())).await.unwrap();
+    board.running(first).await;
+    let others = board.client().enqueue_many((0..12).map(Number));
+    others.await.unwrap();
+    eventually("the stage holds some", || async {
+        (board.counts().in_hand == 8).then_some(())
+    })
+    .await;
+    let closing = async {
+        // Long before the grace is over.
+        let closed = tokio::time::timeout(Duration::from_secs(60), board.shutdown());
+        closed.await.unwrap().unwrap();
+    };
+    let ending = async {
+        let is_closing = || async { (!board.health().is_running).then_some(()) };
+        eventually("it closes", is_closing).await;
+        gate.add_permits(1);
+    };
+    tokio::join!(closing, ending);
+    let counts = board.counts();
+    assert_eq!(counts.in_hand, 0, "{counts:?}");
+    assert_eq!(
+        counts.claimed,
+        counts.completed + counts.released,
+        "{counts:?}"
+    );
 }
