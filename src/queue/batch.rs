@@ -47,12 +47,16 @@ impl Workplace {
         leases: Vec<Lease>,
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
-        let parts = self.batch_parts(handler, &leases);
-        let limit = parts.deadline.saturating_duration_since(Instant::now());
+        let limits = leases
+            .iter()
+            .map(|lease| handler.time_limit(lease.job().time_limit));
+        let limit = limits.min().unwrap_or(handler.time_limit(None));
+        let now = Instant::now();
+        let parts = self.batch_parts(handler, &leases, now + limit);
         let (signal, mut cx) = (parts.signal.clone(), Context::new(parts, state));
         let members = leases
             .into_iter()
-            .map(|lease| self.member(handler, lease))
+            .map(|lease| self.member(handler, now, lease))
             .collect();
         let post = Post {
             client: self.office.client.clone(),
@@ -97,12 +101,8 @@ impl Workplace {
         Ok(cx.into_state().0)
     }
 
-    fn batch_parts(&self, handler: &Handler, leases: &[Lease]) -> ContextParts {
-        let limits = leases
-            .iter()
-            .map(|lease| handler.time_limit(lease.job().time_limit));
-        let limit = limits.min().unwrap_or(handler.time_limit(None));
-        let parts = self.context_parts(handler, &leases[0], limit);
+    fn batch_parts(&self, handler: &Handler, leases: &[Lease], deadline: Instant) -> ContextParts {
+        let parts = self.context_parts(handler, &leases[0], deadline);
         let span = tracing::info_span!(
             parent: None,
             "batch",
@@ -119,7 +119,7 @@ impl Workplace {
         }
     }
 
-    fn member(&self, handler: &Handler, mut lease: Lease) -> Member {
+    fn member(&self, handler: &Handler, now: Instant, mut lease: Lease) -> Member {
         let facts = JobFacts {
             id: lease.job().id,
             attempt: lease.job().attempt,
@@ -130,7 +130,7 @@ impl Workplace {
         };
         let stored = lease.job().stored();
         let (version, fingerprint) = (stored.version, stored.fingerprint);
-        lease.begin(&self.worker);
+        lease.begin(now, &self.worker);
         Member {
             facts,
             version,

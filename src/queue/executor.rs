@@ -59,8 +59,10 @@ impl Workplace {
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
         let limit = handler.time_limit(lease.job().time_limit);
-        let mut cx = Context::new(self.context_parts(handler, &lease, limit), state);
-        lease.begin(&self.worker);
+        let now = Instant::now();
+        let parts = self.context_parts(handler, &lease, now + limit);
+        let mut cx = Context::new(parts, state);
+        lease.begin(now, &self.worker);
         let performing = Performing {
             handler,
             stored: lease.job().stored(),
@@ -89,7 +91,7 @@ impl Workplace {
         &self,
         handler: &Handler,
         lease: &Lease,
-        limit: Duration,
+        deadline: Instant,
     ) -> ContextParts {
         let job = lease.job();
         let span = tracing::info_span!(
@@ -110,7 +112,7 @@ impl Workplace {
             queue: Arc::clone(&self.queue),
             worker: Arc::clone(&self.worker),
             enqueued_at: job.enqueued_at,
-            deadline: Instant::now() + limit,
+            deadline,
             node: self.office.node,
             client: self.office.client.clone(),
             signal: StopSignal::clone(lease.signal()),

@@ -184,7 +184,7 @@ impl Fetcher {
         }
         // What nobody asked for in a whole period is returned to the board.
         let period = self.args.queue.poll_every;
-        outlet.retain(|lease| lease.waited() < period);
+        outlet.retain(|lease| lease.claimed_at().elapsed() < period);
         self.poll_later();
     }
 

@@ -35,14 +35,13 @@ pub struct Lease {
     /// Kept while a suspect runs.
     alone: Option<OwnedSemaphorePermit>,
     pub(super) attachments: Attachments,
+    claimed_at: Instant,
     phase: Phase,
 }
 
 #[derive(Debug)]
 enum Phase {
-    Waiting {
-        since: Instant,
-    },
+    Waiting,
     Begun {
         at: Instant,
         worker: Arc<str>,
@@ -64,7 +63,7 @@ impl Lease {
         office: &Arc<Office>,
         mut alone: Option<OwnedSemaphorePermit>,
     ) -> Vec<Self> {
-        let since = Instant::now();
+        let claimed_at = Instant::now();
         let admitted = office.custody.admit(jobs, queue);
         let lease = |(job, signal): (ClaimedJob, StopSignal)| Self {
             alone: if job.deaths > 0 { alone.take() } else { None },
@@ -73,7 +72,8 @@ impl Lease {
             queue: Arc::clone(queue),
             office: Arc::clone(office),
             attachments: Attachments::default(),
-            phase: Phase::Waiting { since },
+            claimed_at,
+            phase: Phase::Waiting,
         };
         admitted.into_iter().map(lease).collect()
     }
@@ -91,18 +91,15 @@ impl Lease {
         &self.signal
     }
 
-    /// How long it has been waiting for its handler to begin.
-    pub(crate) fn waited(&self) -> Duration {
-        match self.phase {
-            Phase::Waiting { since } => since.elapsed(),
-            _ => Duration::ZERO,
-        }
+    /// When this process came to hold it.
+    pub(crate) fn claimed_at(&self) -> Instant {
+        self.claimed_at
     }
 
     /// The handler begins: from here on the attempt counts.
-    pub(crate) fn begin(&mut self, worker: &Arc<str>) {
+    pub(crate) fn begin(&mut self, at: Instant, worker: &Arc<str>) {
         self.phase = Phase::Begun {
-            at: Instant::now(),
+            at,
             worker: Arc::clone(worker),
         };
     }
@@ -234,11 +231,11 @@ impl Drop for Lease {
         let crashed = |kind, text: &str| Failure::new(kind, text);
         let ending = match &self.phase {
             Phase::Answered => return,
-            Phase::Waiting { .. } if std::thread::panicking() => Ending::Failed(crashed(
+            Phase::Waiting if std::thread::panicking() => Ending::Failed(crashed(
                 FailureKind::Crashed,
                 "a stage of the queue panicked with the job in its hands",
             )),
-            Phase::Waiting { .. } => Ending::Released,
+            Phase::Waiting => Ending::Released,
             Phase::Panicked { .. } => Ending::Failed(crashed(FailureKind::Panic, "panicked")),
             Phase::Begun { .. } if self.office.custody.is_interrupting() => {
                 Ending::Interrupted(crashed(

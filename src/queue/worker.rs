@@ -148,7 +148,7 @@ impl Worker {
         let runs = batch.map_or(Runs::Alone, |(handler, batch)| {
             Runs::Batched(&handler.kind.name, batch.limits)
         });
-        let since = Instant::now() - lease.waited();
+        let since = lease.claimed_at();
         self.in_hand.push(lease, runs, since, ask_after);
     }
 
@@ -171,7 +171,7 @@ impl Worker {
             let ask_after = self.in_hand.clear();
             self.ask(ask_after, inlets);
         }
-        let Some(work) = self.in_hand.next(Instant::now(), self.is_coming()) else {
+        let Some(work) = self.in_hand.next(Instant::now, self.is_coming()) else {
             return Ok(());
         };
         let state = self
@@ -206,7 +206,7 @@ impl Worker {
 
     fn is_any_ready(&mut self) -> bool {
         let coming = self.is_coming();
-        self.in_hand.is_any_ready(Instant::now(), coming)
+        self.in_hand.is_any_ready(Instant::now, coming)
     }
 
     /// Looks again when a batch that gathers is due, or the board closes.

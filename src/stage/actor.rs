@@ -311,6 +311,9 @@ impl<B: ProducerConsumer> StageState<B> {
     }
 
     async fn deliver(&mut self) -> StageResult {
+        if B::KIND == StageKind::Consumer {
+            return Ok(());
+        }
         if self.flow.outlet.flush() > 0 {
             self.behaviour.delivered(&mut self.flow).await?;
         }
@@ -332,7 +335,11 @@ impl<B: ProducerConsumer> StageState<B> {
     }
 
     fn show(&self) {
-        self.flow.inlets.show();
-        self.flow.outlet.show();
+        if B::KIND != StageKind::Producer {
+            self.flow.inlets.show();
+        }
+        if B::KIND != StageKind::Consumer {
+            self.flow.outlet.show();
+        }
     }
 }
