@@ -180,10 +180,18 @@ impl LedgerState {
             let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
             self.office.facts.publish(told);
         }
-        let ended = written
-            .iter()
-            .map(|answer| (answer.settlement.id, answer.settlement.attempt));
-        self.office.custody.dismiss(ended);
+        let ended = written.iter().map(|answer| {
+            let Settlement { id, attempt, .. } = answer.settlement;
+            (id, attempt, is_in_effect(answer, accepted))
+        });
+        let doubtful = self.office.custody.dismiss(ended);
+        for queue in doubtful {
+            self.office.wakeups.wake(&Notice::Available {
+                queue: queue.to_string(),
+                // Nothing more urgent has come.
+                priority: i16::MAX,
+            });
+        }
         let mut released: HashMap<&Arc<str>, i16> = HashMap::new();
         let mut is_any_waiting = false;
         for answer in written {

@@ -56,7 +56,7 @@ impl Claimer {
     ) -> Claimed {
         let began = Instant::now();
         let doubt = self.lock().take();
-        let is_in_doubt = doubt.is_some();
+        let is_in_doubt = self.office.custody.take_doubt(&self.queue) || doubt.is_some();
         let alone = alone.or(doubt.and_then(|doubt| doubt.alone));
         let Found { jobs, is_reclaimed } = match self.jobs(&request, is_in_doubt).await {
             Ok(found) => found,

@@ -3,6 +3,7 @@
 //! Fetchers add to it a batch at a time, the ledger takes off a batch at a time, and whoever must stop
 //! an attempt finds its signal here. Workers never touch it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,11 +18,15 @@ struct Held {
     attempt: Attempt,
     queue: Arc<str>,
     signal: StopSignal,
+    /// A crash of the database has taken the claim back, and it was made again.
+    is_claimed_again: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Custody {
     held: Mutex<ById<Held>>,
+    /// Queues that have jobs by their rows which nobody here holds.
+    doubts: Mutex<HashSet<Arc<str>>>,
     /// The board is closing and its grace is over: what is cut off now was interrupted, not crashed.
     is_interrupting: AtomicBool,
     released: Notify,
@@ -32,7 +37,8 @@ impl Custody {
     ///
     /// A job that is held already was claimed twice. With a higher attempt the new claim is the
     /// current one, and the old holder is told. With the same attempt a crash of the database took
-    /// our first claim back and gave it again: who holds it goes on, and answers for both.
+    /// our first claim back and gave it again: who holds it goes on, and answers for both. Unless it has
+    /// answered already, between the two; see [`dismiss`](Self::dismiss).
     pub(crate) fn admit(
         &self,
         jobs: Vec<ClaimedJob>,
@@ -41,8 +47,9 @@ impl Custody {
         let mut held = self.lock();
         let mut admitted = Vec::with_capacity(jobs.len());
         for job in jobs {
-            if let Some(earlier) = held.get(&job.id) {
+            if let Some(earlier) = held.get_mut(&job.id) {
                 if earlier.attempt >= job.attempt {
+                    earlier.is_claimed_again = true;
                     continue;
                 }
                 earlier.signal.stop(CancelReason::LeaseLost);
@@ -52,6 +59,7 @@ impl Custody {
                 attempt: job.attempt,
                 queue: Arc::clone(queue),
                 signal: signal.clone(),
+                is_claimed_again: false,
             };
             held.insert(job.id, entry);
             admitted.push((job, signal));
@@ -59,17 +67,40 @@ impl Custody {
         admitted
     }
 
-    /// Lets attempts go whose answers are confirmed.
-    pub(crate) fn dismiss(&self, settled: impl Iterator<Item = (JobId, Attempt)>) {
+    /// Lets attempts go whose answers are confirmed, and says of each whether it was accepted. Returns the
+    /// queues with a [doubt](Self::take_doubt): an answer that came between a claim that was taken back
+    /// and the next one was refused, and the holder whom that next claim was left to is gone.
+    pub(crate) fn dismiss(
+        &self,
+        settled: impl Iterator<Item = (JobId, Attempt, bool)>,
+    ) -> HashSet<Arc<str>> {
         let mut held = self.lock();
-        for (id, attempt) in settled {
-            if held.get(&id).is_some_and(|entry| entry.attempt == attempt) {
-                held.remove(&id);
+        let mut doubts = HashSet::new();
+        for (id, attempt, is_accepted) in settled {
+            if held.get(&id).is_none_or(|entry| entry.attempt != attempt) {
+                continue;
             }
+            if let Some(gone) = held.remove(&id)
+                && gone.is_claimed_again
+                && !is_accepted
+            {
+                doubts.insert(gone.queue);
+            }
+        }
+        if !doubts.is_empty() {
+            let known = &mut *self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            known.extend(doubts.iter().map(Arc::clone));
         }
         if held.is_empty() {
             self.released.notify_waiters();
         }
+        doubts
+    }
+
+    /// Whether this queue has jobs by their rows which nobody here may hold. Whoever asks looks for them.
+    pub(crate) fn take_doubt(&self, queue: &str) -> bool {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        doubts.remove(queue)
     }
 
     /// Every attempt in custody.

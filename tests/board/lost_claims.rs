@@ -53,3 +53,54 @@ async fn a_lost_claim_is_found_while_the_attempt_before_it_is_unconfirmed() {
     assert_eq!(job.attempt.as_i32(), 2);
     board.shutdown().await.unwrap();
 }
+
+async fn through_the_gate(cx: &mut Context) -> Result<(), BoxError> {
+    let gate = cx.state::<Arc<tokio::sync::Semaphore>>()?;
+    gate.acquire().await?.forget();
+    Ok(())
+}
+
+/// A crash of the server takes a claim back. The attempt's answer is refused, and before that is known
+/// here, the job is claimed again, at the same attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_claimed_again_between_its_answer_and_the_refusal_is_found() {
+    let url = server::fresh_database().await;
+    let (rows, lock) = (sql::connect(&url).await, sql::connect(&url).await);
+    let proxy = Proxy::start(&url).unwrap();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let seldom = Duration::from_secs(60);
+    let queue = Queue::new("default").workers(2).poll_every(seldom);
+    let board = board_at(proxy.url(), |b| {
+        b.queue(sharing(queue, &gate))
+            .functions(functions![through_the_gate, other])
+    })
+    .await;
+    let client = board.client();
+    let job = client.enqueue(call!(through_the_gate())).await.unwrap();
+    until_state(client, job, JobState::Executing).await;
+    let taken_back = "update callboard.jobs set state = 'available', attempt = 0, node = null";
+    rows.batch_execute(taken_back).await.unwrap();
+    // The answer is refused; that is not heard, and refused again; then it is asked whether it had been
+    // accepted before, which takes a while here.
+    proxy.lose_answers_to("is true", 1);
+    let wait = "begin; lock table callboard.dead_letters in access exclusive mode";
+    lock.batch_execute(wait).await.unwrap();
+    gate.add_permits(2);
+    eventually("the ledger asks", || async {
+        let asks = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' \
+                    and datname = current_database()";
+        (number(&rows, asks).await == 1).then_some(())
+    })
+    .await;
+    client.enqueue(call!(other())).await.unwrap();
+    eventually("the next claim is here", || async {
+        (board.counts().claimed == 2).then_some(())
+    })
+    .await;
+    let claimed = "select count(*) from callboard.jobs where state = 'executing' and attempt = 1";
+    assert_eq!(number(&rows, claimed).await, 2, "both were claimed");
+    lock.batch_execute("commit").await.unwrap();
+    let job = until_state(client, job, JobState::Completed).await;
+    assert_eq!(job.attempt.as_i32(), 1);
+    board.shutdown().await.unwrap();
+}
