@@ -344,7 +344,12 @@ async fn a_killed_worker_releases_a_batch_that_had_not_begun() {
         let job = ended(&board, job, JobState::Completed).await;
         assert!(job.errors.is_empty(), "{job:?}");
     }
-    assert_eq!(stage.batches(), [[1, 2, 3]]);
+    // The third may be claimed while the release of the others is being written.
+    let batches = stage.batches().into_iter().map(|mut rows| {
+        rows.sort_unstable();
+        rows
+    });
+    assert_eq!(batches.collect::<Vec<_>>(), [[1, 2, 3]]);
 }
 
 #[tokio::test]

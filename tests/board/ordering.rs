@@ -1,12 +1,13 @@
 //! Jobs with an ordering key: one at a time, in the order of their enqueue, on however many nodes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use callboard::job::Backoff;
 use callboard::{Board, BoxError, Call, Context, JobId, JobState, Outcome, Queue, call, functions};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
+use tokio::sync::Barrier;
 
 use crate::support::{board_at, board_on, database, database_at, server, sharing, until_state};
 
@@ -19,10 +20,22 @@ enum Act {
 
 type Acts = Arc<Mutex<Vec<Act>>>;
 
+/// Jobs that end together.
+static MEETING: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(4));
+
 async fn work(cx: &mut Context, ms: u64) -> Result<(), BoxError> {
+    run(cx, tokio::time::sleep(Duration::from_millis(ms))).await
+}
+
+/// Ends when all of the meeting run.
+async fn meet(cx: &mut Context) -> Result<(), BoxError> {
+    run(cx, MEETING.wait()).await
+}
+
+async fn run(cx: &mut Context, what: impl Future) -> Result<(), BoxError> {
     let (acts, job) = (cx.state::<Acts>()?.clone(), cx.job_id());
     acts.lock().unwrap().push(Act::Began(job));
-    tokio::time::sleep(Duration::from_millis(ms)).await;
+    what.await;
     acts.lock().unwrap().push(Act::Ended(job));
     Ok(())
 }
@@ -86,10 +99,16 @@ fn keys_overlap(acts: &[Act], key_of: &HashMap<JobId, usize>, in_order: &[Vec<Jo
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_key_run_one_at_a_time_in_order_on_two_nodes() {
     let (url, acts) = (server::fresh_database().await, Acts::default());
+    // A node can hold no more than half of those that meet, so both must work.
+    let queue = || sharing(Queue::new("default").workers(2).look_ahead(0), &acts);
     let configure =
-        |board: callboard::board::Builder| board.queue(queue(&acts)).functions(functions![work]);
+        |board: callboard::board::Builder| board.queue(queue()).functions(functions![work, meet]);
     let (first, second) = tokio::join!(board_at(&url, configure), board_at(&url, configure));
-    let calls = (0..120).map(|n| call!(work(2)).ordering_key(format!("key-{}", n % 4)));
+    let heads = (0..4).map(|_| call!(meet()));
+    let calls = heads.chain((4..120).map(|_| call!(work(2))));
+    let calls = (0..)
+        .zip(calls)
+        .map(|(n, call)| call.ordering_key(format!("key-{}", n % 4)));
     let jobs = first.client().enqueue_many(calls).await.unwrap();
     until_all(&first, &jobs, JobState::Completed).await;
 
