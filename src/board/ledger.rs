@@ -174,7 +174,11 @@ impl LedgerState {
 
     /// Lets everybody know what was written.
     fn tell(&self, written: &[Answer], accepted: &Ids) {
-        // First, so that who finds nothing in hand any more finds all told.
+        for answer in written {
+            let is_accepted = is_in_effect(answer, accepted);
+            count(&self.office.counters, answer, is_accepted);
+        }
+        // Who is told of an end finds it counted; who finds nothing in hand any more finds all told.
         if self.office.facts.is_followed() {
             let told = written.iter();
             let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
@@ -195,10 +199,8 @@ impl LedgerState {
         let mut released: HashMap<&Arc<str>, i16> = HashMap::new();
         let mut is_any_waiting = false;
         for answer in written {
-            let is_accepted = is_in_effect(answer, accepted);
-            count(&self.office.counters, answer, is_accepted);
             match answer.settlement.transition {
-                Transition::Release { .. } if is_accepted => {
+                Transition::Release { .. } if is_in_effect(answer, accepted) => {
                     let most_urgent = released.entry(&answer.queue).or_insert(answer.priority);
                     *most_urgent = answer.priority.min(*most_urgent);
                 }

@@ -17,7 +17,7 @@ use crate::support::script::Step;
 use crate::support::tree::kill;
 use crate::support::{
     board_at, board_on, database, database_at, eventually, server, sharing, sql, sql::number,
-    until_state,
+    until_confirmed, until_state,
 };
 
 const LONG: u64 = 60 * 60 * 1000;
@@ -534,10 +534,7 @@ async fn a_batch_can_complete_in_a_transaction_of_its_own() {
     let rows = sql::connect(&url).await;
     let sum = number(&rows, "select sum(n) from written").await;
     assert_eq!(sum, 6, "each once, with its completion");
-    eventually("the answers are confirmed", || async {
-        (board.counts().in_hand == 0).then_some(())
-    })
-    .await;
+    until_confirmed(&board).await;
     let counts = board.counts();
     assert_eq!(
         (counts.completed, counts.retried, counts.refused),

@@ -9,7 +9,9 @@ use callboard::{Board, BoxError, Client, Context, JobId, JobState, Outcome, Queu
 use callboard::{call, functions};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::support::{board, board_at, database_at, eventually, server, sharing, sql, until_state};
+use crate::support::{
+    board, board_at, database_at, server, sharing, sql, until_confirmed, until_state,
+};
 
 /// How a handler and its test talk.
 #[derive(Clone)]
@@ -146,6 +148,7 @@ async fn a_running_job_that_stops_with_an_error_is_cancelled_and_not_retried() {
     asks(board.client(), id).await;
     let message = cancelled_message(board.client(), id).await;
     assert_eq!(message, "stopped when I was told to");
+    until_confirmed(&board).await;
     assert_eq!(board.counts().cancelled, 1);
 }
 
@@ -259,8 +262,5 @@ async fn a_job_that_snoozes_when_it_is_told_to_stop_is_cancelled() {
     signals.has_begun().await;
     asks(board.client(), id).await;
     until_state(board.client(), id, JobState::Cancelled).await;
-    eventually("the answer is confirmed", || async {
-        (board.counts().in_hand == 0).then_some(())
-    })
-    .await;
+    until_confirmed(&board).await;
 }

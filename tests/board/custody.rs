@@ -8,7 +8,7 @@ use callboard::{Board, Call, JobId, JobInfo, JobState, call};
 use crate::support::acts::{hold, note, open_gate, stage, until_ran};
 use crate::support::child::Plan;
 use crate::support::tree::{kill, restarts};
-use crate::support::{eventually, sql::number, until_state};
+use crate::support::{eventually, sql::number, until_confirmed, until_state};
 
 fn holding() -> Call {
     call!(hold()).backoff(Backoff::constant(Duration::from_millis(10)))
@@ -31,8 +31,7 @@ fn has_crashed(job: &JobInfo) -> bool {
 
 /// Everything is finished, and nothing is held any more.
 async fn nothing_is_left(board: &Board, rows: &tokio_postgres::Client, finished: i64) {
-    let empty = || async { (board.counts().in_hand == 0).then_some(()) };
-    eventually("nothing is in hand", empty).await;
+    until_confirmed(board).await;
     assert_eq!(number(rows, "select count(*) from callboard.jobs").await, 0);
     let history = "select count(distinct id) from callboard.history where state = 'completed'";
     assert_eq!(number(rows, history).await, finished);

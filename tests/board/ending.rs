@@ -8,7 +8,7 @@ use callboard::{Board, Call, Job, JobId, JobState, Outcome, Queue, call, functio
 use serde_json::{Value, json};
 
 use crate::support::script::{Script, Step};
-use crate::support::{board, until_state};
+use crate::support::{board, until_confirmed, until_state};
 
 async fn scripted_board() -> Board {
     board(|b| b.queue(Queue::new("default").workers(2)).job::<Script>()).await
@@ -73,6 +73,7 @@ async fn a_failed_job_is_retried_and_every_error_is_kept() {
     assert_eq!(job.attempt.as_i32(), 3);
     let expected = [(1, "error", "no route"), (2, "error", "no answer")];
     assert_eq!(told(&job.errors), expected);
+    until_confirmed(&board).await;
     assert_eq!((board.counts().retried, board.counts().completed), (2, 1));
 }
 
@@ -153,6 +154,7 @@ async fn snoozes_are_attempts_that_cost_nothing() {
     let letter = dead_letter(&board, id).await;
     assert_eq!((letter.attempt.as_i32(), letter.failures), (4, 1));
     assert_eq!(told(&letter.errors), [(4, "error", "at last")]);
+    until_confirmed(&board).await;
     assert_eq!(board.counts().snoozed, 3);
 }
 

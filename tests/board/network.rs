@@ -12,7 +12,7 @@ use callboard::{Board, BoxError, Client, Context, Database, Error, JobId, Queue,
 use tokio::sync::Semaphore;
 
 use crate::support::tree::restarts;
-use crate::support::{database_at, eventually, server, sharing, sql, sql::number};
+use crate::support::{database_at, eventually, server, sharing, sql, sql::number, until_confirmed};
 
 /// No call on a half-open connection takes longer; the sum of all its time limits is some seconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -92,10 +92,7 @@ async fn each_completed_once(board: &Board, url: &str, runs: &Runs, jobs: u32) {
         (number(&rows, completed).await == i64::from(jobs)).then_some(())
     })
     .await;
-    eventually("all answers are confirmed", || async {
-        (board.counts().in_hand == 0).then_some(())
-    })
-    .await;
+    until_confirmed(&board).await;
     let distinct = "select count(distinct id) from callboard.history";
     assert_eq!(number(&rows, distinct).await, i64::from(jobs));
     assert_eq!(

@@ -119,7 +119,7 @@ async fn jobs_of_a_key_run_one_at_a_time_in_order_on_two_nodes() {
     let acts = acts.lock().unwrap();
     let is_overlap = keys_overlap(&acts, &key_of.collect(), &in_order);
     assert!(is_overlap, "different keys run side by side");
-    let claimed = [&first, &second].map(|board| board.counts().completed);
+    let claimed = [&first, &second].map(|board| board.counts().claimed);
     assert!(
         claimed.iter().all(|jobs| *jobs > 0),
         "both nodes worked: {claimed:?}"

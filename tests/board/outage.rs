@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::Semaphore;
 
 use crate::support::tree::restarts;
-use crate::support::{board_at, eventually, server, sharing, sql, sql::number};
+use crate::support::{board_at, eventually, server, sharing, sql, sql::number, until_confirmed};
 
 /// A server of the test's own, which can be stopped and started again with its data.
 struct OwnServer {
@@ -97,8 +97,7 @@ async fn until_working(board: &Board) {
 
 /// Every job is in the history once, and nothing is left on the board or in this node's hands.
 async fn each_completed_once(board: &Board, rows: &tokio_postgres::Client, jobs: i64) {
-    let confirmed = || async { (board.counts().in_hand == 0).then_some(()) };
-    eventually("all answers are confirmed", confirmed).await;
+    until_confirmed(board).await;
     assert_eq!(number(rows, "select count(*) from callboard.jobs").await, 0);
     let completed = "select count(*) from callboard.history where state = 'completed'";
     assert_eq!(number(rows, completed).await, jobs);

@@ -16,7 +16,8 @@ use crate::support::acts::{hold, note, open_gate, stage, until_ran};
 use crate::support::child::Plan;
 use crate::support::script::{Script, Step};
 use crate::support::{
-    board_at, database_at, eventually, server, sharing, sql, sql::number, until_state,
+    board_at, database_at, eventually, server, sharing, sql, sql::number, until_confirmed,
+    until_state,
 };
 
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -333,9 +334,6 @@ async fn a_line_behind_a_slow_retry_leaves_nothing_in_hand() {
     let slowly = script([Step::Fail("not today".into())]).backoff(Backoff::constant(NEVER));
     let (head, behind) = pair(&board, slowly).await;
     ends(&board, head, JobState::Retryable).await;
-    eventually("the answer is confirmed", || async {
-        (board.counts().in_hand == 0).then_some(())
-    })
-    .await;
+    until_confirmed(&board).await;
     is_waiting(&board, behind).await;
 }

@@ -77,6 +77,14 @@ where
     }
 }
 
+/// Waits until the board has confirmed, and counted, all it was answered for.
+pub async fn until_confirmed(board: &Board) {
+    eventually("all answers are confirmed", || async {
+        (board.counts().in_hand == 0).then_some(())
+    })
+    .await;
+}
+
 /// Waits until a job stands so.
 pub async fn until_state(client: &Client, id: JobId, state: JobState) -> JobInfo {
     let mut seen = None;
