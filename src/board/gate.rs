@@ -31,8 +31,6 @@ impl ractor::Message for GateMessage {}
 pub(super) struct GateArgs {
     pub(super) office: Arc<Office>,
     pub(super) grace: Duration,
-    /// The longest `cancel_grace` of a queue here.
-    pub(super) cancel_grace: Duration,
     pub(super) hurry: CancellationToken,
 }
 
@@ -62,7 +60,14 @@ impl Gate {
 impl GateArgs {
     /// How long closing takes at most.
     pub(super) fn closes_within(&self) -> Duration {
-        self.grace + self.cancel_grace + CUT_WITHIN + TOLD_WITHIN
+        self.grace + self.cancel_grace() + CUT_WITHIN + TOLD_WITHIN
+    }
+
+    /// The longest `cancel_grace` of a queue here.
+    fn cancel_grace(&self) -> Duration {
+        let desks = self.office.desks.all();
+        let graces = desks.iter().map(|desk| desk.queue.cancel_grace);
+        graces.max().unwrap_or_default()
     }
 
     async fn close(&self) {
@@ -89,7 +94,7 @@ impl GateArgs {
         let cut_within = if self.hurry.is_cancelled() {
             CUT_WITHIN
         } else {
-            self.cancel_grace + CUT_WITHIN
+            self.cancel_grace() + CUT_WITHIN
         };
         if tokio::time::timeout(cut_within, custody.empty())
             .await

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use ractor::ActorCell;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::builder::{Builder, Migrates};
@@ -13,15 +13,16 @@ use super::gate::GateArgs;
 use super::liveness::LivenessArgs;
 use super::pruner::{DAYS_AHEAD, PrunerArgs};
 use super::rescuer::RescuerArgs;
+use super::steward::{Root, StewardArgs};
 use super::tree::Blueprint;
-use super::{Board, Inner, STOP_WITHIN};
+use super::{Board, Inner};
 use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups};
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
-use crate::queue::{Counters, Custody, Facts, Office, Outbox, Patience, Queue, Vitals};
+use crate::queue::{Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience, Vitals};
 use crate::random::random_bits;
-use crate::store::{Lanes, NodeCard, Store};
+use crate::store::{Lanes, NodeCard, Steering, Store};
 
 impl Builder {
     pub(super) async fn launch(self, parent: Option<ActorCell>) -> Result<Board, Error> {
@@ -38,8 +39,9 @@ impl Builder {
         let card = self.card(&office);
         self.prepare(&office, &card).await?;
         let hurry = CancellationToken::new();
-        let blueprint = self.blueprint(&office, card, hurry.clone());
-        let stop_within = blueprint.gate.closes_within() + STOP_WITHIN;
+        let known = Root::default();
+        let blueprint = self.blueprint(&office, card, hurry.clone(), &known);
+        let gate = blueprint.gate.clone();
         let spec = blueprint.into_spec();
         let started = match parent {
             Some(parent) => spec.spawn_linked(parent).await,
@@ -47,12 +49,12 @@ impl Builder {
         };
         let root =
             started.map_err(|cause| Error::start("cannot start the board").because(cause))?;
+        let root = known.get_or_init(|| root).clone();
         tracing::info!(node = %office.node, name = office.node_name, queues = self.queues.len(), "the board is up");
         Ok(Board(Arc::new(Inner {
             root,
             office,
-            hurry,
-            stop_within,
+            gate,
             _database: self.database,
         })))
     }
@@ -84,8 +86,9 @@ impl Builder {
             facts: Facts::new(self.attempts.clone()),
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
+            desks: Desks::new(self.queues.iter().map(|(queue, _)| queue.clone())),
+            looks: Looks::new(),
             is_closing: AtomicBool::new(false),
-            closing: Notify::new(),
         }))
     }
 
@@ -127,7 +130,11 @@ impl Builder {
             Migrates::Never => self.database.check_schema().await?,
         }
         office.store.prepare_history(DAYS_AHEAD).await?;
-        office.store.register(card).await
+        office.store.register(card).await?;
+        // Before anything is claimed: a queue may be paused.
+        let settings = office.store.settings(office.node).await?;
+        office.steer(|queue| Steering::of(queue, &settings));
+        Ok(())
     }
 
     fn blueprint(
@@ -135,16 +142,10 @@ impl Builder {
         office: &Arc<Office>,
         card: NodeCard,
         hurry: CancellationToken,
+        root: &Root,
     ) -> Blueprint {
-        let queues: Vec<Queue> = self.queues.iter().map(|(queue, _)| queue.clone()).collect();
-        let cancel_grace = queues
-            .iter()
-            .map(|queue| queue.cancel_grace)
-            .max()
-            .unwrap_or_default();
         let shared = || Arc::clone(office);
         Blueprint {
-            queues,
             children: self.children.clone(),
             liveness: LivenessArgs {
                 office: shared(),
@@ -159,10 +160,13 @@ impl Builder {
                 office: shared(),
                 keep: self.history,
             },
+            steward: StewardArgs {
+                office: shared(),
+                root: Arc::clone(root),
+            },
             gate: GateArgs {
                 office: shared(),
                 grace: self.shutdown_grace,
-                cancel_grace,
                 hurry,
             },
             office: shared(),

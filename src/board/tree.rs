@@ -15,7 +15,8 @@ use super::notifier::{self, Notifier};
 use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
 use super::scheduler::{self, Scheduler};
-use crate::queue::{Office, Queue, is_killed, queue_child};
+use super::steward::{self, Steward, StewardArgs};
+use crate::queue::{Office, is_killed, queue_child};
 use crate::supervision::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
 
 /// How long the ledger's last write and the goodbye may take.
@@ -24,12 +25,12 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// What the tree is built from.
 pub(super) struct Blueprint {
     pub(super) office: Arc<Office>,
-    pub(super) queues: Vec<Queue>,
     /// Of the application's own.
     pub(super) children: Vec<ChildSpec>,
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
+    pub(super) steward: StewardArgs,
     pub(super) gate: GateArgs,
 }
 
@@ -57,10 +58,9 @@ impl Blueprint {
             .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
             .child(actor(pruner::ROLE, Pruner, self.pruner))
+            .child(actor(steward::ROLE, Steward, self.steward))
             .child(application(self.children))
-            .child(
-                ChildSpec::supervisor("queues", queues(&self.queues, &office)).uncounted(is_killed),
-            )
+            .child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }
 }
@@ -78,16 +78,23 @@ fn application(children: Vec<ChildSpec>) -> ChildSpec {
         .uncounted(is_killed)
 }
 
-/// The queues. Each backs off on its own when it melts down, and none takes another along.
-fn queues(queues: &[Queue], office: &Arc<Office>) -> SupervisorSpec {
+/// The queues that there are at the time. Each backs off on its own when it melts down, and none takes
+/// another along.
+fn queues(office: &Arc<Office>) -> SupervisorSpec {
     let many = Intensity {
         max_restarts: u32::MAX,
         within: Duration::from_secs(60),
     };
-    let supervisor = SupervisorSpec::new(Strategy::OneForOne).intensity(many);
-    queues.iter().fold(supervisor, |supervisor, queue| {
-        supervisor.child(queue_child(queue, office))
-    })
+    let office = Arc::clone(office);
+    SupervisorSpec::new(Strategy::OneForOne)
+        .intensity(many)
+        .choose_children(move || {
+            let desks = office.desks.all();
+            desks
+                .iter()
+                .map(|desk| queue_child(desk, &office))
+                .collect()
+        })
 }
 
 /// An actor of the board as a child.

@@ -6,6 +6,7 @@ mod coalescer;
 mod control;
 mod enqueue;
 mod gather;
+mod queue_handle;
 mod turns;
 mod wakeups;
 
@@ -13,6 +14,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use queue_handle::Applied;
+pub use queue_handle::{Halting, MAX_WORKERS, QueueHandle};
 pub(crate) use wakeups::{Interest, Wakeups};
 
 use announcer::Announcer;

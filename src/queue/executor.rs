@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::lease::Lease;
 use super::performing::Performing;
-use super::{Counters, Office};
+use super::seat::Occupation;
+use super::{Counters, Office, Seat};
 use crate::handler::{
     CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, StopSignal, WorkerState,
 };
@@ -29,7 +30,7 @@ impl JobPanicked {
 pub(super) struct Workplace {
     pub(super) office: Arc<Office>,
     pub(super) queue: Arc<str>,
-    pub(super) worker: Arc<str>,
+    pub(super) seat: Arc<Seat>,
     pub(super) cancel_grace: Duration,
 }
 
@@ -62,7 +63,8 @@ impl Workplace {
         let now = Instant::now();
         let parts = self.context_parts(handler, &lease, now + limit);
         let mut cx = Context::new(parts, state);
-        lease.begin(now, &self.worker);
+        lease.begin(now, &self.seat.name);
+        let _busy = self.seat.occupy(occupation(&lease, handler, now, 1));
         let performing = Performing {
             handler,
             stored: lease.job().stored(),
@@ -101,7 +103,7 @@ impl Workplace {
             attempt = job.attempt.as_i32(),
             kind = job.kind,
             queue = &*self.queue,
-            worker = &*self.worker,
+            worker = &*self.seat.name,
         );
         ContextParts {
             id: job.id,
@@ -110,7 +112,7 @@ impl Workplace {
             max_attempts: lease.budget(Some(handler)).max_attempts,
             kind: job.kind.clone(),
             queue: Arc::clone(&self.queue),
-            worker: Arc::clone(&self.worker),
+            worker: Arc::clone(&self.seat.name),
             enqueued_at: job.enqueued_at,
             deadline,
             node: self.office.node,
@@ -119,6 +121,23 @@ impl Workplace {
             span,
             attachments: lease.attachments.clone(),
         }
+    }
+}
+
+/// What the seat shows while so many jobs run, of which this is the first.
+pub(super) fn occupation(
+    first: &Lease,
+    handler: &Handler,
+    since: Instant,
+    jobs: usize,
+) -> Occupation {
+    let job = first.job();
+    Occupation {
+        job: job.id,
+        attempt: job.attempt,
+        kind: Arc::clone(&handler.kind),
+        since,
+        jobs: u32::try_from(jobs).unwrap_or(u32::MAX),
     }
 }
 

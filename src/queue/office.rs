@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::{Custody, Facts, Outbox, Vitals};
+use super::{Custody, Desks, Facts, Looks, Outbox, Vitals};
 use crate::client::{Client, Wakeups};
 use crate::handler::Registry;
 use crate::job::NodeId;
@@ -31,9 +31,10 @@ pub(crate) struct Office {
     /// next death tells which one is to blame.
     pub(crate) suspects: Arc<Semaphore>,
     pub(crate) lease: Duration,
+    pub(crate) desks: Desks,
+    /// When it was looked how the desks' queues are to be served.
+    pub(crate) looks: Looks,
     pub(crate) is_closing: AtomicBool,
-    /// Wakes who waits for the closing.
-    pub(crate) closing: Notify,
 }
 
 impl Office {
@@ -44,16 +45,8 @@ impl Office {
     /// No fetcher claims from here on.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
-        self.closing.notify_waiters();
+        self.desks.all().iter().for_each(|desk| desk.close());
         self.wakeups.wake_queues();
-    }
-
-    /// Waits until the board closes.
-    pub(crate) async fn closes(&self) {
-        let closing = self.closing.notified();
-        if !self.is_closing() {
-            closing.await;
-        }
     }
 }
 

@@ -18,8 +18,10 @@ mod notify;
 mod ordering;
 mod pool;
 mod postgres_types;
+mod queues;
 mod read;
 mod schedule;
+mod settings;
 mod settle;
 mod statement;
 #[cfg(feature = "testing")]
@@ -40,7 +42,10 @@ pub(crate) use lifeline::{Lifeline, Renewal};
 pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
-pub use read::{Arguments, DeadLetter, JobFilter, JobInfo, QueueInfo};
+pub use queues::QueueInfo;
+pub use read::{Arguments, DeadLetter, JobFilter, JobInfo};
+pub(crate) use settings::{Change, Steer, Steering, Workers};
+pub use settings::{QueueMode, Scope, Standstill};
 pub(crate) use settle::Settlement;
 
 use pool::{Lane, LanePool, Session};
@@ -67,8 +72,9 @@ macro_rules! statements {
 }
 
 statements!(
-    cancel, claim, complete, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote,
-    queues, recall, reclaim, register, renew, requeue, rescue, settle, suspects, unblock,
+    backlog, cancel, claim, complete, condemn, dead, enqueue, inspect, job, jobs, leave, next_due,
+    promote, queues, recall, reclaim, register, renew, requeue, rescue, settings, settle, steer,
+    suspects, unblock,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.

@@ -13,6 +13,7 @@ mod application;
 mod batches;
 mod cancel;
 mod completion;
+mod control;
 mod crashes;
 mod custody;
 mod defaults;
