@@ -11,7 +11,7 @@ use std::time::Duration;
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::Office;
+use crate::queue::{Desk, Office};
 
 /// How long handlers that were told to stop may take beyond their queue's `cancel_grace`, and their
 /// answers to be written.
@@ -81,29 +81,54 @@ impl GateArgs {
     async fn settle(&self) {
         let custody = &self.office.custody;
         tracing::info!(in_hand = custody.count(), grace = ?self.grace, "closing: nothing is claimed any more");
+        let cutting = Cutting {
+            cancel_grace: self.cancel_grace(),
+            interrupt: || custody.interrupt(),
+            in_hand: || custody.count(),
+        };
+        self.wind_up(|| custody.empty(), cutting).await;
+    }
+
+    /// As closing the gate, for one queue alone: whatever of it has begun may end within the grace, and the
+    /// rest is told to stop.
+    pub(super) async fn settle_queue(&self, desk: &Desk) {
+        let (custody, queue) = (&self.office.custody, &desk.queue.name);
+        let cutting = Cutting {
+            cancel_grace: desk.queue.cancel_grace,
+            interrupt: || custody.interrupt_in(queue),
+            in_hand: || custody.held_in(queue).len(),
+        };
+        self.wind_up(|| custody.empty_in(queue), cutting).await;
+    }
+
+    async fn wind_up<Fut: Future<Output = ()>>(
+        &self,
+        empty: impl Fn() -> Fut,
+        cutting: Cutting<impl Fn(), impl Fn() -> usize>,
+    ) {
         tokio::select! {
-            () = custody.empty() => return,
+            () = empty() => return,
             () = tokio::time::sleep(self.grace) => {}
             () = self.hurry.cancelled() => {}
         }
-        tracing::warn!(
-            in_hand = custody.count(),
-            "the grace is over: handlers are told to stop"
-        );
-        custody.interrupt();
+        let in_hand = (cutting.in_hand)();
+        tracing::warn!(in_hand, "the grace is over: handlers are told to stop");
+        (cutting.interrupt)();
         let cut_within = if self.hurry.is_cancelled() {
             CUT_WITHIN
         } else {
-            self.cancel_grace() + CUT_WITHIN
+            cutting.cancel_grace + CUT_WITHIN
         };
-        if tokio::time::timeout(cut_within, custody.empty())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                in_hand = custody.count(),
-                "handlers that did not stop are cut off"
-            );
+        if tokio::time::timeout(cut_within, empty()).await.is_err() {
+            let in_hand = (cutting.in_hand)();
+            tracing::warn!(in_hand, "handlers that did not stop are cut off");
         }
     }
+}
+
+/// How those are cut off who do not end within the grace.
+struct Cutting<I, H> {
+    cancel_grace: Duration,
+    interrupt: I,
+    in_hand: H,
 }

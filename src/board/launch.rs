@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use ractor::ActorCell;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::builder::{Builder, Migrates};
@@ -36,11 +36,10 @@ impl Builder {
         }
         let registry = Registry::new(self.handlers.iter().cloned())?;
         let office = self.office(registry)?;
-        let card = self.card(&office);
-        self.prepare(&office, &card).await?;
+        self.prepare(&office).await?;
         let hurry = CancellationToken::new();
         let known = Root::default();
-        let blueprint = self.blueprint(&office, card, hurry.clone(), &known);
+        let blueprint = self.blueprint(&office, hurry.clone(), &known);
         let gate = blueprint.gate.clone();
         let spec = blueprint.into_spec();
         let started = match parent {
@@ -55,6 +54,7 @@ impl Builder {
             root,
             office,
             gate,
+            changes: Mutex::new(()),
             _database: self.database,
         })))
     }
@@ -72,9 +72,11 @@ impl Builder {
             payload_limit: self.payload_limit,
             wakeups: wakeups.clone(),
         });
+        let card = self.card(&registry);
         Ok(Arc::new(Office {
-            node: NodeId::from_random(random_bits()),
-            node_name: node_name(),
+            node: card.id,
+            node_name: card.name.clone(),
+            card: watch::Sender::new(card),
             store,
             client,
             registry,
@@ -92,27 +94,27 @@ impl Builder {
         }))
     }
 
-    fn card(&self, office: &Office) -> NodeCard {
+    fn card(&self, registry: &Registry) -> NodeCard {
         NodeCard {
-            id: office.node,
-            name: office.node_name.clone(),
+            id: NodeId::from_random(random_bits()),
+            name: node_name(),
             lease: self.lease,
             queues: self
                 .queues
                 .iter()
                 .map(|(queue, _)| queue.name.to_string())
                 .collect(),
-            kinds: office.registry.names().to_vec(),
+            kinds: registry.names().to_vec(),
         }
     }
 
     /// Makes the database ready for this node, again and again while it cannot be reached and
     /// patience lasts.
-    async fn prepare(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+    async fn prepare(&self, office: &Office) -> Result<(), Error> {
         let until = Instant::now() + self.retry_start_for;
         let mut patience = Patience::default();
         loop {
-            let error = match self.prepare_once(office, card).await {
+            let error = match self.prepare_once(office).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -124,33 +126,25 @@ impl Builder {
         }
     }
 
-    async fn prepare_once(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+    async fn prepare_once(&self, office: &Office) -> Result<(), Error> {
         match self.migrates {
             Migrates::AtStart => self.database.migrate().await?,
             Migrates::Never => self.database.check_schema().await?,
         }
         office.store.prepare_history(DAYS_AHEAD).await?;
-        office.store.register(card).await?;
+        let card = office.card.borrow().clone();
+        office.store.register(&card).await?;
         // Before anything is claimed: a queue may be paused.
         let settings = office.store.settings(office.node).await?;
         office.steer(|queue| Steering::of(queue, &settings));
         Ok(())
     }
 
-    fn blueprint(
-        &self,
-        office: &Arc<Office>,
-        card: NodeCard,
-        hurry: CancellationToken,
-        root: &Root,
-    ) -> Blueprint {
+    fn blueprint(&self, office: &Arc<Office>, hurry: CancellationToken, root: &Root) -> Blueprint {
         let shared = || Arc::clone(office);
         Blueprint {
             children: self.children.clone(),
-            liveness: LivenessArgs {
-                office: shared(),
-                card,
-            },
+            liveness: LivenessArgs { office: shared() },
             rescuer: RescuerArgs {
                 office: shared(),
                 sweep_every: self.sweep_every,

@@ -10,7 +10,9 @@ mod liveness;
 mod notifier;
 mod pruner;
 mod pulse;
+mod queues;
 mod rescuer;
+mod roll;
 mod scheduler;
 mod signals;
 mod steward;
@@ -34,7 +36,7 @@ use crate::client::{Client, QueueHandle};
 use crate::job::NodeId;
 use crate::queue::{Attempted, Office};
 use crate::stage::Source;
-use crate::store::Database;
+use crate::store::{Database, WorkerInfo};
 #[cfg(feature = "testing")]
 use crate::supervision::Subscription;
 use crate::supervision::SupervisorRef;
@@ -56,6 +58,8 @@ struct Inner {
     office: Arc<Office>,
     /// How a shutdown begins.
     gate: GateArgs,
+    /// Queues are added and removed one after the other.
+    changes: tokio::sync::Mutex<()>,
     /// An embedded server must outlive the tree.
     _database: Database,
 }
@@ -86,6 +90,16 @@ impl Board {
         let office = &self.0.office;
         let handle = office.client.queue(name).on(office.node);
         handle.applied_by(steward::applied(office))
+    }
+
+    /// Who works on this node, since when, on what. Asks nobody, so it answers whatever state they are
+    /// in. For all nodes, ask the client: [`Client::workers`].
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        let office = &self.0.office;
+        let here = (office.node, &*office.node_name);
+        let workers = roll::roll(office, &self.0.root).into_iter();
+        workers.map(|worker| worker.info(here, None)).collect()
     }
 
     /// The root of the supervision tree: its snapshot, its events, its actor.

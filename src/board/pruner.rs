@@ -94,6 +94,7 @@ impl PrunerState {
         if pruned > 0 {
             tracing::info!(pruned, "pruned old history");
         }
+        store.forget().await?;
         self.args.office.vitals.working(ROLE);
         self.patience.succeeded();
         Ok(())

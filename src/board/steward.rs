@@ -1,4 +1,5 @@
-//! The steward: reads how the queues are to be served, and sees to it that they are.
+//! The steward: reads how the queues are to be served, and sees to it that they are; tells the other
+//! nodes which queues are served here, and by whom.
 //!
 //! Told at once by whoever said so, in this process or another; and it looks every second, since a
 //! notification may be lost. Everything it does is done again the next time, so what is lost if it is
@@ -6,20 +7,26 @@
 //! served is on their desks.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use ractor::{ActorProcessingErr, ActorRef};
+use tokio::sync::watch;
 
 use super::pulse::{Pulse, Tick};
+use super::roll::roll;
 use crate::Error;
 use crate::client::{Applied, Interest};
 use crate::queue::{Office, Patience, staff};
-use crate::store::Steering;
+use crate::store::{NodeCard, Steering, WorkerReport};
 use crate::supervision::SupervisorRef;
 
 /// How often it looks without being told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it tells who works here, if that has changed.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How many workers it tells of at most.
+const MAX_REPORTED: usize = 1_000;
 /// How long somebody waits for what he said to be in effect, at most.
 const APPLIED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -47,6 +54,10 @@ pub(super) struct StewardArgs {
 
 pub(super) struct StewardState {
     args: StewardArgs,
+    /// What others are to know of this node, and whether they know it.
+    card: watch::Receiver<NodeCard>,
+    /// What was told last of the workers, and when.
+    told: Option<(Instant, Vec<WorkerReport>)>,
     pulse: Pulse,
     patience: Patience,
 }
@@ -65,7 +76,12 @@ impl Steward {
             // A steward that is gone has a successor that looks at its start.
             let _gone = myself.cast(StewardMessage::Steered);
         });
+        let mut card = args.office.card.subscribe();
+        // A steward before this one may not have got to it.
+        card.mark_changed();
         Ok(StewardState {
+            card,
+            told: None,
             args,
             pulse: Pulse::default(),
             patience: Patience::default(),
@@ -102,9 +118,9 @@ impl Steward {
 impl StewardState {
     /// Looks, and says when to look again.
     async fn look(&mut self) -> Duration {
-        let office = &self.args.office;
+        let office = Arc::clone(&self.args.office);
         let look = office.looks.begin();
-        let wait = match self.args.read().await {
+        let wait = match self.read_and_tell().await {
             Ok(()) => {
                 self.patience.succeeded();
                 office.vitals.working(ROLE);
@@ -118,6 +134,39 @@ impl StewardState {
         self.args.staff().await;
         office.looks.end(look);
         wait
+    }
+
+    async fn read_and_tell(&mut self) -> Result<(), Error> {
+        self.args.read().await?;
+        if self.card.has_changed().unwrap_or_default() {
+            let card = self.card.borrow_and_update().clone();
+            let told = self.args.office.store.serve(&card).await;
+            told.inspect_err(|_| self.card.mark_changed())?;
+        }
+        self.report().await
+    }
+
+    /// Tells who works here, if it is time and there is something new.
+    async fn report(&mut self) -> Result<(), Error> {
+        let is_early = |at: Instant| at.elapsed() < REPORT_EVERY;
+        let Some(root) = self.args.root.get() else {
+            return Ok(());
+        };
+        if self.told.as_ref().is_some_and(|(at, _)| is_early(*at)) {
+            return Ok(());
+        }
+        let office = &self.args.office;
+        let mut workers = roll(office, root);
+        workers.truncate(MAX_REPORTED);
+        let is_old_news = self.told.as_ref().is_some_and(|(_, told)| {
+            let mut pairs = workers.iter().zip(told);
+            workers.len() == told.len() && pairs.all(|(worker, told)| worker.is_as(told))
+        });
+        if !is_old_news {
+            office.store.report(office.node, &workers).await?;
+        }
+        self.told = Some((Instant::now(), workers));
+        Ok(())
     }
 }
 

@@ -115,6 +115,11 @@ impl Desk {
         Some((state.seats.values().cloned().collect(), source))
     }
 
+    /// The seats that there are, also those whose workers are leaving.
+    pub(crate) fn seats_taken(&self) -> Vec<Arc<Seat>> {
+        self.lock().seats.values().cloned().collect()
+    }
+
     fn restaff(&self, state: &mut State) {
         let place = |seat: &Arc<Seat>| Place {
             number: seat.number,
@@ -170,6 +175,26 @@ impl Desks {
 
     pub(crate) fn all(&self) -> Vec<Arc<Desk>> {
         self.lock().clone()
+    }
+
+    pub(crate) fn get(&self, queue: &str) -> Option<Arc<Desk>> {
+        let desks = self.lock();
+        let found = desks.iter().find(|desk| &*desk.queue.name == queue);
+        found.map(Arc::clone)
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let desks = self.lock();
+        let names = desks.iter().map(|desk| desk.queue.name.to_string());
+        names.collect()
+    }
+
+    pub(crate) fn add(&self, desk: &Arc<Desk>) {
+        self.lock().push(Arc::clone(desk));
+    }
+
+    pub(crate) fn remove(&self, queue: &str) {
+        self.lock().retain(|desk| &*desk.queue.name != queue);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Desk>>> {

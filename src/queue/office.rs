@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{Custody, Desks, Facts, Looks, Outbox, Vitals};
 use crate::client::{Client, Wakeups};
 use crate::handler::Registry;
 use crate::job::NodeId;
-use crate::store::Store;
+use crate::store::{NodeCard, Store};
 
 /// What every part of a board shares.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Office {
     pub(crate) node: NodeId,
     /// Host and process id, for people.
     pub(crate) node_name: String,
+    /// What others are to know of this node.
+    pub(crate) card: watch::Sender<NodeCard>,
     pub(crate) store: Store,
     pub(crate) client: Client,
     pub(crate) registry: Registry,

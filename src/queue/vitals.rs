@@ -75,6 +75,11 @@ impl Vitals {
         vitals.insert(role.to_owned(), Condition::Degraded { reason, since });
     }
 
+    /// Forgets a part that is no more.
+    pub(crate) fn forget(&self, role: &str) {
+        self.lock().remove(role);
+    }
+
     /// Every part that has said something.
     pub(crate) fn all(&self) -> BTreeMap<String, Condition> {
         self.lock().clone()

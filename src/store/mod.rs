@@ -20,6 +20,7 @@ mod pool;
 mod postgres_types;
 mod queues;
 mod read;
+mod registry;
 mod schedule;
 mod settings;
 mod settle;
@@ -44,6 +45,8 @@ pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
 pub use queues::QueueInfo;
 pub use read::{Arguments, DeadLetter, JobFilter, JobInfo};
+pub(crate) use registry::WorkerReport;
+pub use registry::{CurrentAttempt, NodeInfo, WorkerInfo};
 pub(crate) use settings::{Change, Steer, Steering, Workers};
 pub use settings::{QueueMode, Scope, Standstill};
 pub(crate) use settle::Settlement;
@@ -72,9 +75,9 @@ macro_rules! statements {
 }
 
 statements!(
-    backlog, cancel, claim, complete, condemn, dead, enqueue, inspect, job, jobs, leave, next_due,
-    promote, queues, recall, reclaim, register, renew, requeue, rescue, settings, settle, steer,
-    suspects, unblock,
+    backlog, cancel, claim, complete, condemn, dead, enqueue, forget, inspect, job, jobs,
+    leave, next_due, nodes, promote, queues, recall, reclaim, register, renew, report, requeue,
+    rescue, serve, settings, settle, steer, suspects, unblock, workers,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.
@@ -120,6 +123,11 @@ impl Store {
             sql: Statements::new(database.schema_name()),
             database,
         })))
+    }
+
+    /// Lets so many fetchers claim at once, one for each queue.
+    pub(crate) fn claim_for(&self, queues: usize) {
+        self.0.claim.resize(queues);
     }
 
     pub(crate) fn database(&self) -> &Database {
