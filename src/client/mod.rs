@@ -5,6 +5,7 @@ mod announcer;
 mod coalescer;
 mod control;
 mod enqueue;
+mod explain;
 mod gather;
 mod queue_handle;
 mod turns;
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use explain::{Explanation, Reason};
 pub(crate) use queue_handle::Applied;
 pub use queue_handle::{Halting, MAX_WORKERS, QueueHandle};
 pub(crate) use wakeups::{Interest, Wakeups};

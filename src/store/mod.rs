@@ -10,6 +10,7 @@ mod database;
 pub mod embedded;
 mod enqueue;
 mod executor;
+mod explain;
 mod history;
 mod lifeline;
 mod migrate;
@@ -39,6 +40,7 @@ pub use database::{
     Database,
 };
 pub use executor::Executor;
+pub(crate) use explain::{Ended, Place, Standing};
 pub(crate) use lifeline::{Lifeline, Renewal};
 pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
@@ -75,7 +77,7 @@ macro_rules! statements {
 }
 
 statements!(
-    backlog, cancel, claim, complete, condemn, dead, enqueue, forget, inspect, job, jobs,
+    backlog, cancel, claim, complete, condemn, dead, enqueue, explain, forget, inspect, job, jobs,
     leave, next_due, nodes, promote, queues, recall, reclaim, register, renew, report, requeue,
     rescue, serve, settings, settle, steer, suspects, unblock, workers,
 );

@@ -21,6 +21,7 @@ mod dropped;
 mod embedded_end;
 mod ending;
 mod enqueue;
+mod explain;
 mod following;
 mod functions;
 mod kinds;
