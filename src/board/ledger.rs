@@ -207,6 +207,9 @@ impl LedgerState {
                 Transition::Retry { .. } | Transition::Snooze { .. } => is_any_waiting = true,
                 _ => {}
             }
+            if answer.is_limited {
+                released.entry(&answer.queue).or_insert(i16::MAX);
+            }
         }
         for (queue, priority) in released {
             self.office.client.tell(Notice::Available {

@@ -95,6 +95,7 @@ impl PrunerState {
             tracing::info!(pruned, "pruned old history");
         }
         store.forget().await?;
+        store.forget_keys().await?;
         self.args.office.vitals.working(ROLE);
         self.patience.succeeded();
         Ok(())

@@ -219,11 +219,8 @@ impl Client {
             version: call.version,
             fingerprint: call.fingerprint,
             due: checked_due(call.due).map_err(&refuse)?,
-            ordering_key: call
-                .ordering_key
-                .map(checked_key)
-                .transpose()
-                .map_err(&refuse)?,
+            ordering_key: checked_key(NameOf::OrderingKey, call.ordering_key).map_err(&refuse)?,
+            limit_key: checked_key(NameOf::LimitKey, call.limit_key).map_err(&refuse)?,
             payload,
             kind: call.kind,
         })
@@ -248,10 +245,12 @@ fn checked_limit(limit: Duration) -> Result<i64, String> {
     }
 }
 
-fn checked_key(key: Cow<'static, str>) -> Result<String, String> {
-    let checked = check_name(NameOf::OrderingKey, &key);
-    checked.map_err(|why| why.to_string())?;
-    Ok(key.into_owned())
+fn checked_key(of: NameOf, key: Option<Cow<'static, str>>) -> Result<Option<String>, String> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    check_name(of, &key).map_err(|why| why.to_string())?;
+    Ok(Some(key.into_owned()))
 }
 
 fn checked_due(due: Due) -> Result<Due, String> {

@@ -7,6 +7,7 @@ mod control;
 mod enqueue;
 mod explain;
 mod gather;
+mod limits;
 mod queue_handle;
 mod turns;
 mod wakeups;

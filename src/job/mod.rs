@@ -11,6 +11,7 @@ mod failure;
 mod fingerprint;
 mod id;
 mod kind;
+mod limits;
 mod name;
 mod outcome;
 mod output;
@@ -30,8 +31,11 @@ pub use failure::{Failure, FailureKind};
 pub use fingerprint::{Fingerprint, Traced, describe, fingerprint_of, trace};
 pub use id::{Attempt, JobId, NodeId};
 pub use kind::{InvalidKind, Kind};
+pub(crate) use limits::Starts;
+pub use limits::{Limits, MAX_WEIGHT, MAX_WEIGHTS};
 pub use name::{
-    InvalidName, MAX_KIND_BYTES, MAX_ORDERING_KEY_BYTES, MAX_QUEUE_BYTES, NameOf, check_name,
+    InvalidName, MAX_KIND_BYTES, MAX_LIMIT_KEY_BYTES, MAX_ORDERING_KEY_BYTES, MAX_QUEUE_BYTES,
+    NameOf, check_name,
 };
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
 pub use output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};

@@ -175,6 +175,7 @@ impl Lease {
                 queue: self.queue.to_string(),
                 key,
             }),
+            is_limited: self.job.is_limited,
             is_written,
             story,
             alone: self.alone.take(),

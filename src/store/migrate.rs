@@ -28,6 +28,10 @@ const MIGRATIONS: &[Migration] = &[
         version: "20261125000004",
         up: include_str!("../../migrations/2026-11-25-000004_control/up.sql"),
     },
+    Migration {
+        version: "20261125000008",
+        up: include_str!("../../migrations/2026-11-25-000008_limits/up.sql"),
+    },
 ];
 
 /// A migration may take longer than other statements: as long as so many of them.

@@ -13,6 +13,7 @@ mod executor;
 mod explain;
 mod history;
 mod lifeline;
+mod limits;
 mod migrate;
 mod nodes;
 mod notify;
@@ -77,9 +78,43 @@ macro_rules! statements {
 }
 
 statements!(
-    backlog, cancel, claim, complete, condemn, dead, enqueue, explain, forget, inspect, job, jobs,
-    leave, next_due, nodes, promote, queues, recall, reclaim, register, renew, report, requeue,
-    rescue, serve, settings, settle, steer, suspects, unblock, workers,
+    backlog,
+    cancel,
+    claim,
+    claim_limited,
+    complete,
+    condemn,
+    count_limited,
+    dead,
+    enqueue,
+    explain,
+    forget,
+    forget_keys,
+    inspect,
+    job,
+    jobs,
+    leave,
+    limit,
+    limits,
+    next_due,
+    nodes,
+    promote,
+    queues,
+    recall,
+    reclaim,
+    register,
+    renew,
+    report,
+    requeue,
+    rescue,
+    serve,
+    settings,
+    settle,
+    steer,
+    suspects,
+    unblock,
+    unlimit,
+    workers,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.

@@ -52,6 +52,8 @@ pub struct JobInfo {
     pub arguments: Option<Arguments>,
     /// Jobs of its queue with this key run one at a time; not kept in the history.
     pub ordering_key: Option<String>,
+    /// Whose share of its queue's limits it takes; not kept in the history.
+    pub limit_key: Option<String>,
     /// Whether it waits for an earlier job with its ordering key to end.
     pub is_behind: bool,
 }
@@ -159,7 +161,7 @@ type JobSql = (
         Nullable<BigInt>,
     ),
     (Nullable<Integer>, Nullable<BigInt>, Nullable<Binary>),
-    (Nullable<Text>, Bool),
+    (Nullable<Text>, Nullable<Text>, Bool),
 );
 type JobTuple = (
     (i64, String, String, String, Option<i16>, i32),
@@ -171,7 +173,7 @@ type JobTuple = (
     ),
     (Option<Value>, Option<Value>, Option<String>, Option<i64>),
     (Option<i32>, Option<i64>, Option<Vec<u8>>),
-    (Option<String>, bool),
+    (Option<String>, Option<String>, bool),
 );
 type DeadSql = (
     (BigInt, Text, Text, Text, Integer, Integer, Integer),
@@ -251,7 +253,7 @@ impl Store {
     }
 }
 
-fn job((identity, counts, times, ended, call, ordering): JobTuple) -> Result<JobInfo, Error> {
+fn job((identity, counts, times, ended, call, keys): JobTuple) -> Result<JobInfo, Error> {
     let (id, queue, kind, state, priority, attempt) = identity;
     let (failures, deaths, enqueued_at) = counts;
     let (due_at, attempted_at, finished_at) = times;
@@ -282,8 +284,9 @@ fn job((identity, counts, times, ended, call, ordering): JobTuple) -> Result<Job
         reason: reason.as_deref().and_then(BuryReason::from_word),
         node: node.map(NodeId::from_i64),
         arguments,
-        ordering_key: ordering.0,
-        is_behind: ordering.1,
+        ordering_key: keys.0,
+        limit_key: keys.1,
+        is_behind: keys.2,
     })
 }
 

@@ -26,6 +26,7 @@ mod following;
 mod functions;
 mod kinds;
 mod ledger;
+mod limited;
 mod limits;
 mod lost_answers;
 mod lost_claims;

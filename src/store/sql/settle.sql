@@ -52,9 +52,10 @@ buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
             deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
-            backoff, errors, diagnostics, args)
+            limit_key, backoff, errors, diagnostics, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures + 1,
-           deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key, backoff,
+           deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
+           limit_key, backoff,
            coalesce(all_errors, '[]'),
            coalesce(diagnostics, '{}')::jsonb || jsonb_build_object('queue_depth',
                (select count(*) from (select from callboard.jobs q
