@@ -1,6 +1,7 @@
 //! One queue: its fetcher (a producer of leases), its workers (consumers), and the custody of what
 //! they hold.
 
+mod autoscale;
 mod batch;
 mod claim_hint;
 mod claimer;
@@ -28,6 +29,12 @@ mod tree;
 mod vitals;
 mod worker;
 
+#[cfg(feature = "testing")]
+pub(crate) use autoscale::Steps;
+pub use autoscale::{
+    Autoscale, DEFAULT_AUTOSCALE_EVERY, DEFAULT_AUTOSCALE_STEP_DOWN, DEFAULT_AUTOSCALE_STEP_UP,
+    DEFAULT_START_WITHIN, MAX_WAITING, Policy, Reading, ScaleByDemand,
+};
 pub use config::{
     DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
     DEFAULT_WORKERS, Queue,
