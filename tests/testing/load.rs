@@ -37,7 +37,7 @@ fn it_follows_a_step_up_and_down_and_stays_there() {
     });
     let run = step.run(&Autoscale::between(1, 100));
     stays(&run, 60.0, 300.0, 1..=3);
-    stays(&run, 360.0, 600.0, 12..=15);
+    stays(&run, 360.0, 600.0, 12..=16);
     stays(&run, 700.0, 900.0, 1..=3);
 }
 

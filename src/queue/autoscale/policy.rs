@@ -1,12 +1,15 @@
 //! From a reading to a number of workers.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reading;
 use super::reading::UTILISATION;
 
+/// While nothing waits, this much of the workers' time in use is good enough.
+const GOOD: RangeInclusive<f64> = 0.6..=0.9;
 /// Beyond this share of the processors or of the memory no worker is added.
 const FULL: f64 = 0.9;
 /// Beyond this share of the memory workers are taken away.
@@ -54,6 +57,8 @@ impl fmt::Debug for Policy {
 /// wants = busy_lately / 0.8 + share × seconds_per_job / start_within
 /// ```
 ///
+/// While nothing waits and 60 to 90 % of the workers' time is in use, it leaves well alone.
+///
 /// If the oldest job has waited for longer than that, at least one worker more is wanted, whatever the counts
 /// say. No worker is added while the supply of jobs is the bottleneck
 /// ([`Reading::is_supply_short`]; then those go that idle beyond the 80 %), nor while 90 % of the processors or
@@ -93,6 +98,10 @@ impl ScaleByDemand {
         let keeps_up = busy / UTILISATION;
         if reading.is_supply_short() {
             return workers(reading.busy / UTILISATION).min(reading.workers);
+        }
+        let in_use = reading.busy_lately / f64::from(reading.workers.max(1));
+        if reading.waiting == 0 && GOOD.contains(&in_use) {
+            return reading.workers;
         }
         let is_late = reading.oldest > self.start_within;
         let Some(seconds_per_job) = reading.seconds_per_job else {
@@ -136,12 +145,14 @@ mod tests {
 
     #[test]
     fn what_keeps_up_is_four_fifths_busy() {
-        let reading = Reading {
-            workers: 10,
-            busy_lately: 8.0,
-            ..busy(10)
+        let of_ten = |busy_lately| {
+            POLICY.wants(&Reading {
+                busy_lately,
+                ..busy(10)
+            })
         };
-        assert_eq!(POLICY.wants(&reading), 10);
+        assert_eq!([6.0, 8.0, 9.0].map(of_ten), [10; 3]);
+        assert_eq!([5.0, 9.5].map(of_ten), [7, 12]);
         assert_eq!(POLICY.wants(&busy(8)), 10);
         assert_eq!(
             POLICY.wants(&Reading {
