@@ -7,15 +7,18 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use callboard::BoxError;
-use callboard::queue::Autoscale;
+use callboard::queue::{Autoscale, Policy, ScaleByDemand};
 use callboard::testing::{Load, Simulated};
+use callboard::{Board, BoxError, Database, Queue, call, functions};
 
 #[path = "autoscaler/chart.rs"]
 mod chart;
 mod support;
 
 use chart::Panel;
+
+/// The schema of the board's tables.
+const SCHEMA: &str = "callboard_autoscaler";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,7 +32,63 @@ async fn autoscaler() -> Result<(), BoxError> {
             .map_err(|why| format!("cannot write the chart to {path}: {why}"))?;
         println!("\ndrawn: {path}");
     }
+    for_real().await
+}
+
+/// A job that takes a while.
+async fn work(ms: u64) -> Result<(), BoxError> {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
     Ok(())
+}
+
+/// 600 jobs of 50 ms meet a queue that has one worker, and may have twenty.
+async fn for_real() -> Result<(), BoxError> {
+    // Those jobs sleep, so it does not matter how busy the processors are.
+    let by_demand = ScaleByDemand::start_within(Duration::from_secs(1));
+    let policy = Policy::new(move |reading| {
+        let mut reading = *reading;
+        reading.cpu = None;
+        by_demand.wants(&reading)
+    });
+    let autoscale = Autoscale::between(1, 20)
+        .every(Duration::from_millis(200))
+        .policy(policy);
+    let board = Board::builder(Database::from_env_or_embedded().await?.schema(SCHEMA))
+        .queue(Queue::new("default").autoscale(autoscale))
+        .functions(functions![work])
+        .start()
+        .await?;
+    println!("\nfor real, 1 to 20 workers, 600 jobs of 50 ms:\n");
+    let jobs = board
+        .client()
+        .enqueue_many((0..600).map(|_| call!(work(50))))
+        .await?;
+    let ended = tokio::spawn({
+        let client = board.client().clone();
+        async move { support::until_ended(&client, &jobs).await }
+    });
+    let mut shown = 0;
+    while !ended.is_finished() || workers(&board) > 1 {
+        let (completed, workers) = (board.counts().completed, workers(&board));
+        if workers != shown {
+            println!(
+                "{completed:>4} completed  {workers:>2} workers {}",
+                "▇".repeat(workers)
+            );
+            shown = workers;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("all completed, and one worker left");
+    ended.await??;
+    board.shutdown().await?;
+    Ok(())
+}
+
+fn workers(board: &Board) -> usize {
+    let snapshot = board.supervisor().snapshot();
+    let workers = snapshot.find(&["queues", "default", "workers"]);
+    workers.map_or(0, |workers| workers.children.len())
 }
 
 fn simulated() -> Vec<Panel> {

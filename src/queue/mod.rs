@@ -2,6 +2,7 @@
 //! they hold.
 
 mod autoscale;
+mod autoscaler;
 mod batch;
 mod claim_hint;
 mod claimer;
@@ -12,6 +13,7 @@ mod executor;
 mod facts;
 mod fetcher;
 mod guard;
+mod host;
 mod in_hand;
 mod lease;
 mod lease_in_stage;

@@ -46,6 +46,7 @@ pub(crate) use lifeline::{Lifeline, Renewal};
 pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
+pub(crate) use queues::Depth;
 pub use queues::QueueInfo;
 pub use read::{Arguments, DeadLetter, JobFilter, JobInfo};
 pub(crate) use registry::WorkerReport;
@@ -86,6 +87,7 @@ statements!(
     condemn,
     count_limited,
     dead,
+    depth,
     enqueue,
     explain,
     forget,

@@ -10,6 +10,7 @@ mod support;
 #[path = "../support/alone.rs"]
 mod alone;
 mod application;
+mod autoscale;
 mod batches;
 mod cancel;
 mod completion;

@@ -13,6 +13,11 @@ pub const DEFAULT_AUTOSCALE_STEP_UP: f64 = 1.0;
 /// By how much of the workers an autoscaler goes down at a time unless configured.
 pub const DEFAULT_AUTOSCALE_STEP_DOWN: f64 = 0.25;
 
+/// The most workers of one queue in one process.
+const MAX_WORKERS: u32 = 100_000;
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
 /// Lets a queue have as many workers as it needs, between a minimum and a maximum.
 ///
 /// Each period it takes a [`Reading`](super::Reading), asks the [policy](Self::policy) how many workers that
@@ -80,6 +85,25 @@ impl Autoscale {
     /// In the place of a policy given before.
     pub fn start_within(self, time: Duration) -> Self {
         self.policy(ScaleByDemand::start_within(time))
+    }
+
+    /// What is wrong with it, if anything: the option, its value, and what is expected.
+    pub(crate) fn fault(&self) -> Option<(&'static str, String, &'static str)> {
+        let (min, max) = (self.min, self.max);
+        if min == 0 || max > MAX_WORKERS || min > max {
+            let bounds = format!("{min} and {max}");
+            return Some(("between", bounds, "1 to 100000, the smaller number first"));
+        }
+        if !(SHORTEST..=LONGEST).contains(&self.every) {
+            return Some(("every", format!("{:?}", self.every), "100ms to an hour"));
+        }
+        if !(0.0..=100.0).contains(&self.step_up) {
+            return Some(("step_up", self.step_up.to_string(), "0 to 100"));
+        }
+        if !(0.0..=1.0).contains(&self.step_down) {
+            return Some(("step_down", self.step_down.to_string(), "0 to 1"));
+        }
+        None
     }
 
     /// Decides by another policy (default [`ScaleByDemand`]).

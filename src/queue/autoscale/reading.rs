@@ -21,7 +21,8 @@ pub struct Reading {
     pub busy_lately: f64,
     /// Jobs of the queue that wait to be claimed by any node; at most [`MAX_WAITING`] are counted.
     pub waiting: u32,
-    /// How long the oldest of them has been waiting, in all: zero if none waits.
+    /// How long the oldest of the next hundred has been on the board; zero if none waits. One that waited for its
+    /// time or for a retry counts from its enqueue.
     pub oldest: Duration,
     /// Live nodes that serve the queue and share what is waiting; at least one.
     pub nodes: u32,
@@ -31,8 +32,8 @@ pub struct Reading {
     pub seconds_per_job: Option<f64>,
     /// How much of the node's processors is in use, from 0 to 1, by whomever.
     pub cpu: Option<f64>,
-    /// How much of the node's memory is in use, from 0 to 1, by whomever; the limit of its control group
-    /// counts, if it has one.
+    /// How much of the node's memory is in use, from 0 to 1, by whomever and not counting caches; of its
+    /// control group, if that has less.
     pub memory: Option<f64>,
 }
 
