@@ -7,6 +7,7 @@ mod control;
 mod enqueue;
 mod explain;
 mod gather;
+mod letters;
 mod limits;
 mod queue_handle;
 mod turns;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use explain::{Explanation, Reason};
+pub use letters::ChosenDead;
 pub(crate) use queue_handle::Applied;
 pub use queue_handle::{Halting, MAX_WORKERS, QueueHandle};
 pub(crate) use wakeups::{Interest, Wakeups};

@@ -7,6 +7,7 @@ mod backoff;
 mod by_id;
 mod call;
 mod defaults;
+mod error_fingerprint;
 mod failure;
 mod fingerprint;
 mod id;
@@ -27,6 +28,7 @@ pub use defaults::{
     DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT, Defaults,
     MAX_MAX_ATTEMPTS, MAX_WAIT,
 };
+pub use error_fingerprint::{ErrorFingerprint, normal_message};
 pub use failure::{Failure, FailureKind};
 pub use fingerprint::{Fingerprint, Traced, describe, fingerprint_of, trace};
 pub use id::{Attempt, JobId, NodeId};

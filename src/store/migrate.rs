@@ -29,6 +29,10 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../migrations/2026-11-25-000004_control/up.sql"),
     },
     Migration {
+        version: "20261125000006",
+        up: include_str!("../../migrations/2026-11-25-000006_letters/up.sql"),
+    },
+    Migration {
         version: "20261125000008",
         up: include_str!("../../migrations/2026-11-25-000008_limits/up.sql"),
     },

@@ -12,6 +12,7 @@ mod enqueue;
 mod executor;
 mod explain;
 mod history;
+mod letters;
 mod lifeline;
 mod limits;
 mod migrate;
@@ -35,20 +36,22 @@ use std::sync::Arc;
 
 pub(crate) use call_row::CallRow;
 pub(crate) use claim::{ClaimBound, ClaimRequest, ClaimedJob};
-pub use control::{Cancelled, DeadFilter};
+pub use control::Cancelled;
 pub use database::{
     DEFAULT_CLIENT_CONNECTIONS, DEFAULT_CONNECT_TIMEOUT, DEFAULT_SCHEMA, DEFAULT_STATEMENT_TIMEOUT,
     Database,
 };
 pub use executor::Executor;
 pub(crate) use explain::{Ended, Place, Standing};
+pub(crate) use letters::DeadPart;
+pub use letters::{DeadFilter, DeadGroup, DeadLetter};
 pub(crate) use lifeline::{Lifeline, Renewal};
 pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
 pub(crate) use queues::Depth;
 pub use queues::QueueInfo;
-pub use read::{Arguments, DeadLetter, JobFilter, JobInfo};
+pub use read::{Arguments, JobFilter, JobInfo};
 pub(crate) use registry::WorkerReport;
 pub use registry::{CurrentAttempt, NodeInfo, WorkerInfo};
 pub(crate) use settings::{Change, Steer, Steering, Workers};
@@ -87,6 +90,9 @@ statements!(
     condemn,
     count_limited,
     dead,
+    dead_count,
+    dead_groups,
+    delete_dead,
     depth,
     enqueue,
     explain,

@@ -1,13 +1,12 @@
-//! Questions: where a job stands, what is dead.
+//! Questions: where a job stands.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+    BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
 };
 use serde_json::Value;
 
 use super::Store;
-use super::control::DeadFilter;
 use super::statement::{Bind, typed};
 use crate::Error;
 use crate::job::{Attempt, BuryReason, Fingerprint, JobId, JobState, NodeId, Stored};
@@ -95,9 +94,9 @@ impl JobFilter {
 /// Arguments as they lie in a row.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Arguments {
-    version: i32,
-    fingerprint: Fingerprint,
-    payload: Vec<u8>,
+    pub(super) version: i32,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Arguments {
@@ -114,36 +113,6 @@ impl std::fmt::Debug for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.stored().fmt(f)
     }
-}
-
-/// A dead letter: a job that was given up, with everything that is known of it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct DeadLetter {
-    /// The job.
-    pub id: JobId,
-    /// Its queue.
-    pub queue: String,
-    /// Its kind.
-    pub kind: String,
-    /// Why it was given up.
-    pub reason: BuryReason,
-    /// Its last attempt.
-    pub attempt: Attempt,
-    /// How many attempts failed.
-    pub failures: u32,
-    /// How many processes died while they ran it.
-    pub deaths: u32,
-    /// When it was enqueued, by the database's clock.
-    pub enqueued_at: DateTime<Utc>,
-    /// When it was given up, by the database's clock.
-    pub buried_at: DateTime<Utc>,
-    /// Every attempt's error, the oldest first.
-    pub errors: Vec<Value>,
-    /// How things stood when it was given up: node, worker, timings, queue depth, load.
-    pub diagnostics: Value,
-    /// Its arguments, unread.
-    pub arguments: Arguments,
 }
 
 type JobSql = (
@@ -175,30 +144,6 @@ type JobTuple = (
     (Option<i32>, Option<i64>, Option<Vec<u8>>),
     (Option<String>, Option<String>, bool),
 );
-type DeadSql = (
-    (BigInt, Text, Text, Text, Integer, Integer, Integer),
-    (
-        Timestamptz,
-        Timestamptz,
-        Jsonb,
-        Jsonb,
-        Integer,
-        BigInt,
-        Binary,
-    ),
-);
-type DeadTuple = (
-    (i64, String, String, String, i32, i32, i32),
-    (
-        DateTime<Utc>,
-        DateTime<Utc>,
-        Value,
-        Value,
-        i32,
-        i64,
-        Vec<u8>,
-    ),
-);
 impl Store {
     /// Where a job stands.
     pub(crate) async fn job(&self, id: JobId) -> Result<Option<JobInfo>, Error> {
@@ -227,29 +172,6 @@ impl Store {
             )
             .await?;
         rows.into_iter().map(job).collect()
-    }
-
-    /// The dead letters that `filter` names, the newest id first.
-    pub(crate) async fn dead(
-        &self,
-        filter: &DeadFilter,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        let mut session = self.clients().await?;
-        let rows = session
-            .fetch::<DeadSql, DeadTuple>(
-                "list dead letters",
-                &self.sql().dead,
-                &[
-                    &typed::<Nullable<Array<BigInt>>, _>(&filter.ids),
-                    &typed::<Nullable<Text>, _>(&filter.kind),
-                    &typed::<Nullable<Text>, _>(&filter.queue),
-                    &typed::<Nullable<Text>, _>(&filter.reason.map(BuryReason::as_str)),
-                    &typed::<BigInt, _>(&i64::from(limit)),
-                ],
-            )
-            .await?;
-        rows.into_iter().map(dead).collect()
     }
 }
 
@@ -290,30 +212,7 @@ fn job((identity, counts, times, ended, call, keys): JobTuple) -> Result<JobInfo
     })
 }
 
-fn dead((identity, story): DeadTuple) -> Result<DeadLetter, Error> {
-    let (id, queue, kind, reason, attempt, failures, deaths) = identity;
-    let (enqueued_at, buried_at, errors, diagnostics, version, fingerprint, payload) = story;
-    Ok(DeadLetter {
-        id: JobId::from_i64(id),
-        queue,
-        kind,
-        reason: word(BuryReason::from_word(&reason), "reason", &reason)?,
-        attempt: Attempt::from_i32(attempt),
-        failures: failures.unsigned_abs(),
-        deaths: deaths.unsigned_abs(),
-        enqueued_at,
-        buried_at,
-        errors: list(Some(errors)),
-        diagnostics,
-        arguments: Arguments {
-            version,
-            fingerprint: Fingerprint::from_i64(fingerprint),
-            payload,
-        },
-    })
-}
-
-fn list(errors: Option<Value>) -> Vec<Value> {
+pub(super) fn list(errors: Option<Value>) -> Vec<Value> {
     match errors {
         Some(Value::Array(errors)) => errors,
         Some(other) => vec![other],
@@ -321,7 +220,7 @@ fn list(errors: Option<Value>) -> Vec<Value> {
     }
 }
 
-fn word<T>(value: Option<T>, what: &str, found: &str) -> Result<T, Error> {
+pub(super) fn word<T>(value: Option<T>, what: &str, found: &str) -> Result<T, Error> {
     value.ok_or_else(|| {
         Error::database(format!(
             "a job has the {what} {found:?}, which this build does not know"

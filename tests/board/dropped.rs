@@ -180,7 +180,10 @@ async fn a_migration_cut_off_at_any_await_is_whole_or_nothing() {
         polls += 1;
     }
     let recorded = "select count(*) from callboard.__diesel_schema_migrations";
-    assert_eq!(beside.count(recorded).await, 1);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let migrations = entries.filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(beside.count(recorded).await, migrations.count() as i64);
     let board = Board::builder(database_at(&url)).without_migrations();
     board.start().await.unwrap().shutdown().await.unwrap();
 }
