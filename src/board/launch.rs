@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::builder::{Builder, Migrates};
 use super::gate::GateArgs;
 use super::liveness::LivenessArgs;
+use super::mourner::MournerArgs;
 use super::pruner::{DAYS_AHEAD, PrunerArgs};
 use super::rescuer::RescuerArgs;
 use super::steward::{Root, StewardArgs};
@@ -20,7 +21,9 @@ use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups};
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
-use crate::queue::{Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience, Vitals};
+use crate::queue::{
+    Burials, Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience, RecentErrors, Vitals,
+};
 use crate::random::random_bits;
 use crate::store::{Lanes, NodeCard, Steering, Store};
 
@@ -86,6 +89,8 @@ impl Builder {
             vitals: Vitals::default(),
             counters: Counters::default(),
             facts: Facts::new(self.attempts.clone()),
+            recent_errors: RecentErrors::default(),
+            burials: self.on_buried.as_ref().map(|_| Arc::new(Burials::new())),
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
             desks: Desks::new(self.queues.iter().map(|(queue, _)| queue.clone())),
@@ -144,6 +149,11 @@ impl Builder {
         let shared = || Arc::clone(office);
         Blueprint {
             children: self.children.clone(),
+            mourner: office
+                .burials
+                .clone()
+                .zip(self.on_buried.clone())
+                .map(|(burials, on_buried)| MournerArgs { burials, on_buried }),
             liveness: LivenessArgs { office: shared() },
             rescuer: RescuerArgs {
                 office: shared(),

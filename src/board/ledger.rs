@@ -15,7 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::job::{Failure, Ids, JobId, Transition};
-use crate::queue::{Answer, Counters, Office, Patience, Unwritten};
+use crate::queue::{Answer, Attempted, Counters, Office, Patience, Unwritten};
 use crate::store::{Notice, Settlement, TurnAfter};
 
 /// How many answers one statement takes at most.
@@ -183,6 +183,14 @@ impl LedgerState {
             let told = written.iter();
             let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
             self.office.facts.publish(told);
+        }
+        if let Some(burials) = &self.office.burials {
+            let buried = |answer: &Answer| {
+                let is_buried = matches!(answer.settlement.transition, Transition::Bury { .. });
+                let is_new = is_buried && is_in_effect(answer, accepted);
+                Attempted::of(answer, is_new).and_then(|attempted| attempted.buried())
+            };
+            burials.tell(written.iter().filter_map(buried));
         }
         let ended = written.iter().map(|answer| {
             let Settlement { id, attempt, .. } = answer.settlement;

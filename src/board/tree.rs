@@ -11,6 +11,7 @@ use ractor::Actor;
 use super::gate::{Gate, GateArgs};
 use super::ledger::{self, Ledger};
 use super::liveness::{self, Liveness, LivenessArgs};
+use super::mourner::{self, Mourner, MournerArgs};
 use super::notifier::{self, Notifier};
 use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
@@ -27,6 +28,8 @@ pub(super) struct Blueprint {
     pub(super) office: Arc<Office>,
     /// Of the application's own.
     pub(super) children: Vec<ChildSpec>,
+    /// If the application wants to know of burials.
+    pub(super) mourner: Option<MournerArgs>,
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
@@ -37,7 +40,7 @@ pub(super) struct Blueprint {
 impl Blueprint {
     pub(super) fn into_spec(self) -> SupervisorSpec {
         let office = self.office;
-        SupervisorSpec::new(Strategy::OneForOne)
+        let spec = SupervisorSpec::new(Strategy::OneForOne)
             // Crashes here are bugs, since trouble with the database is a state and not a crash.
             .intensity(Intensity {
                 max_restarts: 20,
@@ -47,7 +50,12 @@ impl Blueprint {
                 actor(liveness::ROLE, Liveness, self.liveness)
                     .shutdown(Shutdown::Timeout(LAST_WORDS)),
             )
-            .child(office.facts.child().role("attempts").uncounted(is_killed))
+            .child(office.facts.child().role("attempts").uncounted(is_killed));
+        // Before those that bury, so that it hears of the last of them.
+        let mourner = self.mourner.map(|args| actor(mourner::ROLE, Mourner, args));
+        mourner
+            .into_iter()
+            .fold(spec, SupervisorSpec::child)
             .child(
                 actor(ledger::ROLE, Ledger, Arc::clone(&office))
                     .shutdown(Shutdown::Timeout(LAST_WORDS)),

@@ -22,7 +22,7 @@ use crate::stage::{
 };
 use crate::supervision::ChildSpec;
 
-/// What became of one attempt on this node.
+/// What became of one attempt on this node; or on one that died, if this node buried its job.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attempted {
@@ -121,9 +121,12 @@ impl Facts {
 
     /// Tells what became of attempts, and whether they were accepted.
     pub(crate) fn publish<'a>(&self, answers: impl Iterator<Item = (&'a Answer, bool)>) {
-        let told: Vec<Attempted> = answers
-            .filter_map(|(answer, is_accepted)| Attempted::of(answer, is_accepted))
-            .collect();
+        let told = answers.filter_map(|(answer, is_accepted)| Attempted::of(answer, is_accepted));
+        self.tell(told.collect());
+    }
+
+    /// Tells this to everybody who follows.
+    pub(crate) fn tell(&self, told: Vec<Attempted>) {
         #[cfg(feature = "testing")]
         for attempted in &told {
             // An error says that nobody looks.
@@ -162,7 +165,8 @@ impl Facts {
 const TAP_CAPACITY: usize = 4096;
 
 impl Attempted {
-    fn of(answer: &Answer, is_accepted: bool) -> Option<Self> {
+    /// `None`: nobody followed when it ended.
+    pub(crate) fn of(answer: &Answer, is_accepted: bool) -> Option<Self> {
         let story = answer.story.as_ref()?;
         Some(Self {
             job: answer.settlement.id,

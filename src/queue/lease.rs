@@ -160,7 +160,13 @@ impl Lease {
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });
         let diagnostics = is_buried.then(|| self.diagnostics());
-        let story = self.office.facts.is_followed().then(|| self.story());
+        if let Transition::Retry { failure, .. } | Transition::Bury { failure, .. } = &transition {
+            let (kind, recent) = (&self.job.kind, &self.office.recent_errors);
+            recent.note(kind, self.job.id, self.job.attempt, failure);
+        }
+        let is_mourned = is_buried && self.office.burials.is_some();
+        let is_told = is_mourned || self.office.facts.is_followed();
+        let story = is_told.then(|| self.story());
         self.phase = Phase::Answered;
         self.office.outbox.push(Answer {
             settlement: Settlement {
@@ -217,6 +223,7 @@ impl Lease {
             "waited_ms": (chrono::Utc::now() - self.job.enqueued_at).num_milliseconds(),
             "node_holds": self.office.custody.count(),
             "load_average": load_average(),
+            "recent_errors": self.office.recent_errors.beside(&self.job.kind, self.job.id),
         })
     }
 }

@@ -4,6 +4,7 @@
 mod autoscale;
 mod autoscaler;
 mod batch;
+mod burials;
 mod claim_hint;
 mod claimer;
 mod config;
@@ -23,6 +24,7 @@ mod office;
 mod outbox;
 mod patience;
 mod performing;
+mod recent_errors;
 mod seat;
 mod staff;
 mod staffing;
@@ -37,6 +39,8 @@ pub use autoscale::{
     Autoscale, DEFAULT_AUTOSCALE_EVERY, DEFAULT_AUTOSCALE_STEP_DOWN, DEFAULT_AUTOSCALE_STEP_UP,
     DEFAULT_START_WITHIN, MAX_WAITING, Policy, Reading, ScaleByDemand,
 };
+pub(crate) use burials::Burials;
+pub use burials::Buried;
 pub use config::{
     DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
     DEFAULT_WORKERS, Queue,
@@ -52,6 +56,7 @@ pub(crate) use outbox::{Answer, Outbox, Unwritten};
 pub(crate) use patience::Patience;
 #[cfg(feature = "testing")]
 pub(crate) use performing::Performing;
+pub(crate) use recent_errors::RecentErrors;
 pub(crate) use seat::Seat;
 pub(crate) use staff::staff;
 pub use through::Through;

@@ -27,6 +27,7 @@ mod following;
 mod functions;
 mod kinds;
 mod ledger;
+mod letters;
 mod limited;
 mod limits;
 mod lost_answers;
