@@ -1,3 +1,4 @@
+drop table checkpoints;
 create index dead_letters_kind on dead_letters (kind, id);
 drop index dead_letters_group;
 drop index dead_letters_buried;

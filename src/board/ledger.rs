@@ -361,6 +361,7 @@ fn plainly(settlement: &Settlement, error: &Error) -> Settlement {
         attempt: settlement.attempt,
         transition,
         diagnostics: None,
+        has_trail: settlement.has_trail,
     }
 }
 

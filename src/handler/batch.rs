@@ -198,6 +198,7 @@ impl<J> Batched<J> {
             attempt: self.facts.attempt,
             transition: Transition::Complete { output: None },
             diagnostics: None,
+            has_trail: false,
         }
     }
 }

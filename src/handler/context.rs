@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{JobFacts, Post};
 use super::stop::{CancelReason, StopSignal};
+use super::trail::{Trail, TrailOf};
 use super::{Attachments, WorkerState, panics};
 use crate::client::Client;
 use crate::job::{Attempt, JobId, NodeId, Transition};
-use crate::store::{Executor, Settlement};
+use crate::store::{Executor, Holding, Settlement};
 use crate::{BoxError, Error};
 
 /// What an attempt is born with.
@@ -50,6 +51,7 @@ pub struct Context {
     state: WorkerState,
     /// Whether a [`Completion`] was written, once somebody asked for one.
     completed: Option<Arc<AtomicBool>>,
+    pub(super) trail: TrailOf,
 }
 
 impl Context {
@@ -58,6 +60,7 @@ impl Context {
             parts,
             state,
             completed: None,
+            trail: TrailOf::default(),
         }
     }
 
@@ -69,6 +72,19 @@ impl Context {
             false => InTransaction::No,
         };
         (self.state, in_transaction)
+    }
+
+    /// Whether the job may have left something on its way, which its completion has to clear away.
+    pub(crate) fn has_trail(&self) -> bool {
+        self.trail.has_left()
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        Holding {
+            id: self.parts.id,
+            attempt: self.parts.attempt,
+            node: self.parts.node,
+        }
     }
 
     pub(super) fn facts(&self) -> JobFacts {
@@ -286,6 +302,7 @@ impl Context {
             token: self.parts.signal.token().child_token(),
             deadline: self.parts.deadline,
             client: self.parts.client.clone(),
+            trail: Arc::clone(self.trail()),
         };
         // Dropping this future at a time limit must reach the thread.
         let _guard = blocking.token.clone().drop_guard();
@@ -321,6 +338,7 @@ impl Completion {
             attempt: self.attempt,
             transition: Transition::Complete { output: None },
             diagnostics: None,
+            has_trail: false,
         };
         let store = self.client.store();
         let accepted = store.settle_on(executor, self.node, &[settlement]).await?;
@@ -340,6 +358,7 @@ pub struct Blocking {
     token: CancellationToken,
     deadline: Instant,
     client: Client,
+    pub(super) trail: Arc<Trail>,
 }
 
 impl Blocking {

@@ -12,6 +12,7 @@ mod job;
 mod panics;
 mod registry;
 mod stop;
+mod trail;
 mod worker_state;
 
 pub(crate) use attachments::Attachments;
@@ -30,4 +31,5 @@ pub(crate) use panics::{IN_HANDLER, Panicked, install_hook, panicked};
 pub(crate) use registry::Registry;
 pub use stop::CancelReason;
 pub(crate) use stop::{StopSignal, ended, stopped};
+pub use trail::{MAX_CHECKPOINT_BYTES, MAX_PROGRESS_BYTES, PROGRESS_EVERY};
 pub(crate) use worker_state::{StateFactory, WorkerState};

@@ -81,6 +81,7 @@ impl Workplace {
                 return Err(crash);
             }
         };
+        lease.note_trail(&cx);
         let (state, in_transaction) = cx.into_state();
         match in_transaction {
             InTransaction::Completed => lease.answer_written(ending),

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Answer, Office, Story};
-use crate::handler::{Attachments, Handler, Panicked, StopSignal};
+use crate::handler::{Attachments, Context, Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
 };
@@ -36,6 +36,8 @@ pub struct Lease {
     alone: Option<OwnedSemaphorePermit>,
     pub(super) attachments: Attachments,
     claimed_at: Instant,
+    /// The job may have left something on its way, which goes with its completion.
+    has_trail: bool,
     phase: Phase,
 }
 
@@ -73,6 +75,7 @@ impl Lease {
             office: Arc::clone(office),
             attachments: Attachments::default(),
             claimed_at,
+            has_trail: false,
             phase: Phase::Waiting,
         };
         admitted.into_iter().map(lease).collect()
@@ -102,6 +105,11 @@ impl Lease {
             at,
             worker: Arc::clone(worker),
         };
+    }
+
+    /// The job may have left something on its way, as its context knows.
+    pub(crate) fn note_trail(&mut self, cx: &Context) {
+        self.has_trail = cx.has_trail();
     }
 
     /// Answers the board.
@@ -174,6 +182,7 @@ impl Lease {
                 attempt: self.job.attempt,
                 transition,
                 diagnostics,
+                has_trail: self.has_trail,
             },
             queue: Arc::clone(&self.queue),
             priority: self.job.priority,

@@ -267,7 +267,7 @@ impl Store {
         let rows = session
             .fetch::<GroupSql, GroupTuple>(
                 "group dead letters",
-                &self.sql().dead_groups,
+                &self.sql().groups,
                 binds!(filter, typed::<BigInt, _>(&i64::from(limit))),
             )
             .await?;
@@ -307,7 +307,7 @@ impl Store {
         let rows = session
             .fetch::<BigInt, i64>(
                 "delete dead letters",
-                &self.sql().delete_dead,
+                &self.sql().delete,
                 binds!(
                     filter,
                     typed::<Nullable<Timestamptz>, _>(&part.until),

@@ -4,6 +4,7 @@
 //! kill at any await leaves all of it or nothing. It knows jobs; it never knows actors.
 
 mod call_row;
+mod checkpoints;
 mod claim;
 mod control;
 mod database;
@@ -35,6 +36,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use call_row::CallRow;
+pub use checkpoints::Progress;
+pub(crate) use checkpoints::{Fenced, Holding, ProgressNote};
 pub(crate) use claim::{ClaimBound, ClaimRequest, ClaimedJob};
 pub use control::Cancelled;
 pub use database::{
@@ -84,6 +87,7 @@ macro_rules! statements {
 statements!(
     backlog,
     cancel,
+    checkpoint,
     claim,
     claim_limited,
     complete,
@@ -91,13 +95,13 @@ statements!(
     count_limited,
     dead,
     dead_count,
-    dead_groups,
-    delete_dead,
+    delete,
     depth,
     enqueue,
     explain,
     forget,
     forget_keys,
+    groups,
     inspect,
     job,
     jobs,
@@ -106,6 +110,7 @@ statements!(
     limits,
     next_due,
     nodes,
+    progress,
     promote,
     queues,
     recall,
@@ -115,11 +120,13 @@ statements!(
     report,
     requeue,
     rescue,
+    resume,
     serve,
     settings,
     settle,
     steer,
     suspects,
+    sweep,
     unblock,
     unlimit,
     workers,

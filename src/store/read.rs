@@ -6,8 +6,8 @@ use diesel::sql_types::{
 };
 use serde_json::Value;
 
-use super::Store;
 use super::statement::{Bind, typed};
+use super::{Progress, Store};
 use crate::Error;
 use crate::job::{Attempt, BuryReason, Fingerprint, JobId, JobState, NodeId, Stored};
 
@@ -55,6 +55,10 @@ pub struct JobInfo {
     pub limit_key: Option<String>,
     /// Whether it waits for an earlier job with its ordering key to end.
     pub is_behind: bool,
+    /// How far it has come, if its handler says so; gone when it is completed or cancelled.
+    pub progress: Option<Progress>,
+    /// When its handler last kept a checkpoint; gone when it is completed or cancelled.
+    pub checkpointed_at: Option<DateTime<Utc>>,
 }
 
 /// Which unfinished jobs; empty, all of them.
@@ -131,6 +135,14 @@ type JobSql = (
     ),
     (Nullable<Integer>, Nullable<BigInt>, Nullable<Binary>),
     (Nullable<Text>, Nullable<Text>, Bool),
+    (
+        Nullable<BigInt>,
+        Nullable<BigInt>,
+        Nullable<Text>,
+        Nullable<Integer>,
+        Nullable<Timestamptz>,
+        Nullable<Timestamptz>,
+    ),
 );
 type JobTuple = (
     (i64, String, String, String, Option<i16>, i32),
@@ -143,6 +155,15 @@ type JobTuple = (
     (Option<Value>, Option<Value>, Option<String>, Option<i64>),
     (Option<i32>, Option<i64>, Option<Vec<u8>>),
     (Option<String>, Option<String>, bool),
+    ProgressTuple,
+);
+type ProgressTuple = (
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<i32>,
+    Option<DateTime<Utc>>,
+    Option<DateTime<Utc>>,
 );
 impl Store {
     /// Where a job stands.
@@ -175,7 +196,7 @@ impl Store {
     }
 }
 
-fn job((identity, counts, times, ended, call, keys): JobTuple) -> Result<JobInfo, Error> {
+fn job((identity, counts, times, ended, call, keys, way): JobTuple) -> Result<JobInfo, Error> {
     let (id, queue, kind, state, priority, attempt) = identity;
     let (failures, deaths, enqueued_at) = counts;
     let (due_at, attempted_at, finished_at) = times;
@@ -209,6 +230,18 @@ fn job((identity, counts, times, ended, call, keys): JobTuple) -> Result<JobInfo
         ordering_key: keys.0,
         limit_key: keys.1,
         is_behind: keys.2,
+        checkpointed_at: way.5,
+        progress: progress(way),
+    })
+}
+
+fn progress((done, of, message, attempt, at, _): ProgressTuple) -> Option<Progress> {
+    Some(Progress {
+        done: done?.unsigned_abs(),
+        of: of?.unsigned_abs(),
+        message: message?,
+        attempt: Attempt::from_i32(attempt?),
+        at: at?,
     })
 }
 

@@ -22,12 +22,15 @@ pub(crate) struct Settlement {
     pub(crate) transition: Transition,
     /// How things stood when the job was given up.
     pub(crate) diagnostics: Option<serde_json::Value>,
+    /// The attempt knows that the job has left something on its way, which goes with its end.
+    pub(crate) has_trail: bool,
 }
 
 impl Settlement {
     /// Whether all that it says is that the attempt is completed.
     fn is_plain(&self) -> bool {
         matches!(self.transition, Transition::Complete { output: None })
+            && !self.has_trail
             && !planted(Bug::UnorderedBatch)
     }
 }

@@ -13,6 +13,7 @@ mod application;
 mod autoscale;
 mod batches;
 mod cancel;
+mod checkpoints;
 mod completion;
 mod control;
 mod crashes;

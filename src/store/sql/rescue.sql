@@ -65,6 +65,10 @@ logged as (
       from ended
      where fate = 'cancelled'
 ),
+passed as (
+    delete from callboard.checkpoints
+     where id = any(array(select id from ended where fate = 'cancelled'))
+),
 forgotten as (
     -- A node leaves the list when nothing is found in its name any more. What this statement takes
     -- back still counts, so that is the next sweep at the earliest; and rows that somebody else had

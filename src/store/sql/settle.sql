@@ -29,6 +29,11 @@ ended as (
      where j.id = h.id and h.verb in ('complete', 'cancel', 'bury')
     returning j.*, h.verb, h.output, h.reason, h.diagnostics, h.error_fingerprint, h.errors as all_errors
 ),
+passed as (
+    -- A dead job keeps what it has left on its way, for when it is requeued.
+    delete from callboard.checkpoints
+     where id = any(array(select id from ended where verb in ('complete', 'cancel')))
+),
 moved as (
     update callboard.jobs j
        set state = case h.verb when 'retry' then 'retryable' when 'snooze' then 'scheduled'

@@ -1,4 +1,5 @@
--- Deletes up to $9 dead letters, the oldest ids above $8 first, of those that were buried until $7.
+-- Deletes up to $9 dead letters, the oldest ids above $8 first, of those that were buried until $7, with
+-- what their jobs have left on their way.
 with chosen as materialized (
     select id from callboard.dead_letters
      where ($1::bigint[] is null or id = any($1::bigint[]))
@@ -12,6 +13,9 @@ with chosen as materialized (
      order by id
      limit $9
        for update skip locked
+),
+passed as (
+    delete from callboard.checkpoints where id = any(array(select id from chosen))
 )
 delete from callboard.dead_letters d using chosen c where d.id = c.id
 returning d.id
