@@ -14,7 +14,7 @@ use super::trail::{Trail, TrailOf};
 use super::{Attachments, WorkerState, panics};
 use crate::client::Client;
 use crate::job::{Attempt, JobId, NodeId, Transition};
-use crate::store::{Executor, Holding, Settlement};
+use crate::store::{Executor, Settlement};
 use crate::{BoxError, Error};
 
 /// What an attempt is born with.
@@ -72,19 +72,6 @@ impl Context {
             false => InTransaction::No,
         };
         (self.state, in_transaction)
-    }
-
-    /// Whether the job may have left something on its way, which its completion has to clear away.
-    pub(crate) fn has_trail(&self) -> bool {
-        self.trail.has_left()
-    }
-
-    pub(super) fn holding(&self) -> Holding {
-        Holding {
-            id: self.parts.id,
-            attempt: self.parts.attempt,
-            node: self.parts.node,
-        }
     }
 
     pub(super) fn facts(&self) -> JobFacts {

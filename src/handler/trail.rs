@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 
 use super::Context;
 use super::context::Blocking;
+#[cfg(feature = "testing")]
+use super::shelf::Shelf;
 use crate::Error;
 use crate::client::Client;
 use crate::job::{Codec, DecodeError, Stored, bounded_text, encode, fingerprint_of};
-use crate::store::{Fenced, Holding, ProgressNote};
+use crate::store::{Fenced, Holding, Kept, ProgressNote};
 
 /// The largest checkpoint that is kept, in bytes as it is written.
 pub const MAX_CHECKPOINT_BYTES: usize = 1024 * 1024;
@@ -97,15 +100,21 @@ impl Context {
         self.trail().note(done, of, message.into());
     }
 
+    /// Whether the job may have left something on its way, which its completion has to clear away.
+    pub(crate) fn has_trail(&self) -> bool {
+        self.trail.has_left()
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        Holding {
+            id: self.job_id(),
+            attempt: self.attempt(),
+            node: self.node(),
+        }
+    }
+
     pub(super) fn trail(&self) -> &Arc<Trail> {
-        let begin = || {
-            Arc::new(Trail {
-                holding: self.holding(),
-                client: self.client().clone(),
-                has_left: AtomicBool::new(false),
-                reporting: Mutex::default(),
-            })
-        };
+        let begin = || Arc::new(Trail::new(self.holding(), self.client().clone()));
         self.trail.0.get_or_init(begin)
     }
 }
@@ -120,7 +129,7 @@ impl Blocking {
     where
         T: Serialize + DeserializeOwned + 'static,
     {
-        tokio::runtime::Handle::current().block_on(self.trail.keep(value))
+        self.trail.runtime.block_on(self.trail.keep(value))
     }
 
     /// As [`Context::progress`].
@@ -133,9 +142,14 @@ impl Blocking {
 pub(super) struct Trail {
     holding: Holding,
     client: Client,
+    /// Blocking work may report from threads that belong to no runtime.
+    runtime: Handle,
     /// Whether there may be something to clear away.
     has_left: AtomicBool,
     reporting: Mutex<Reporting>,
+    /// Where checkpoints lie if there is no board.
+    #[cfg(feature = "testing")]
+    shelf: Option<Arc<Shelf>>,
 }
 
 #[derive(Default)]
@@ -156,6 +170,18 @@ enum Stage {
 }
 
 impl Trail {
+    fn new(holding: Holding, client: Client) -> Self {
+        Self {
+            holding,
+            client,
+            runtime: Handle::current(),
+            has_left: AtomicBool::new(false),
+            reporting: Mutex::default(),
+            #[cfg(feature = "testing")]
+            shelf: None,
+        }
+    }
+
     /// Encodes now, and keeps when it is polled.
     fn keep<T>(
         self: &Arc<Self>,
@@ -168,6 +194,11 @@ impl Trail {
         let fingerprint = fingerprint_of::<T>();
         async move {
             let bytes = encoded?;
+            #[cfg(feature = "testing")]
+            if let Some(shelf) = &trail.shelf {
+                shelf.put(Kept { fingerprint, bytes });
+                return Ok(());
+            }
             trail.has_left.store(true, Ordering::Release);
             let store = trail.client.store();
             match store.checkpoint(trail.holding, fingerprint, &bytes).await? {
@@ -197,25 +228,23 @@ impl Trail {
     }
 
     async fn resume<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>, Error> {
-        let store = self.client.store();
-        let kept = match store.resume(self.holding).await? {
-            Fenced::Current(kept) => kept,
-            Fenced::Stale => return Err(self.lost("resume")),
-        };
-        let Some(kept) = kept else {
+        let Some(kept) = self.kept().await? else {
             return Ok(None);
         };
         self.has_left.store(true, Ordering::Release);
-        let codec = Codec::<T> {
-            version: VERSION,
-            upcasters: Vec::new(),
-        };
-        let decoded = codec.decode(Stored {
-            version: VERSION,
-            fingerprint: kept.fingerprint,
-            bytes: &kept.bytes,
-        });
+        let decoded = decode::<T>(&kept);
         decoded.map(Some).map_err(|why| self.unfit(&why))
+    }
+
+    async fn kept(&self) -> Result<Option<Kept>, Error> {
+        #[cfg(feature = "testing")]
+        if let Some(shelf) = &self.shelf {
+            return Ok(shelf.get());
+        }
+        match self.client.store().resume(self.holding).await? {
+            Fenced::Current(kept) => Ok(kept),
+            Fenced::Stale => Err(self.lost("resume")),
+        }
     }
 
     fn unfit(&self, why: &DecodeError) -> Error {
@@ -247,6 +276,10 @@ impl Trail {
         if reporting.stage == Stage::Over {
             return;
         }
+        #[cfg(feature = "testing")]
+        if self.shelf.is_some() {
+            return;
+        }
         reporting.latest = Some(ProgressNote {
             done,
             of,
@@ -255,7 +288,7 @@ impl Trail {
         if reporting.stage == Stage::Idle {
             reporting.stage = Stage::Writing;
             self.has_left.store(true, Ordering::Release);
-            tokio::spawn(write_notes(Arc::clone(self)));
+            drop(self.runtime.spawn(write_notes(Arc::clone(self))));
         }
     }
 
@@ -305,11 +338,31 @@ impl fmt::Debug for Trail {
     }
 }
 
+pub(super) fn decode<T: DeserializeOwned + 'static>(kept: &Kept) -> Result<T, DecodeError> {
+    let codec = Codec::<T> {
+        version: VERSION,
+        upcasters: Vec::new(),
+    };
+    codec.decode(Stored {
+        version: VERSION,
+        fingerprint: kept.fingerprint,
+        bytes: &kept.bytes,
+    })
+}
+
 /// A context's hold of its trail: notes end with it.
 #[derive(Debug, Default)]
 pub(super) struct TrailOf(OnceLock<Arc<Trail>>);
 
 impl TrailOf {
+    /// A trail whose checkpoints lie on a shelf.
+    #[cfg(feature = "testing")]
+    pub(super) fn on_shelf(holding: Holding, client: Client, shelf: Arc<Shelf>) -> Self {
+        let mut trail = Trail::new(holding, client);
+        trail.shelf = Some(shelf);
+        Self(OnceLock::from(Arc::new(trail)))
+    }
+
     /// Whether there may be something to clear away when the job is completed.
     pub(super) fn has_left(&self) -> bool {
         let has_left = |trail: &Arc<Trail>| trail.has_left.load(Ordering::Acquire);

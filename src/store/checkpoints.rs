@@ -33,7 +33,7 @@ pub(crate) struct Holding {
 }
 
 /// A value as it was kept.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) bytes: Vec<u8>,

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 pub(crate) use call_row::CallRow;
 pub use checkpoints::Progress;
-pub(crate) use checkpoints::{Fenced, Holding, ProgressNote};
+pub(crate) use checkpoints::{Fenced, Holding, Kept, ProgressNote};
 pub(crate) use claim::{ClaimBound, ClaimRequest, ClaimedJob};
 pub use control::Cancelled;
 pub use database::{

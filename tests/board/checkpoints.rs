@@ -305,8 +305,12 @@ async fn blocking(cx: &mut Context) -> Result<Outcome, BoxError> {
         return Outcome::done_with(&next);
     }
     let work = |work: &callboard::handler::Blocking| {
-        work.progress(7, 0, "");
-        work.checkpoint(&7_u32)
+        // From a thread of its own, as a pool for computations has them.
+        let kept = || {
+            work.progress(7, 0, "");
+            work.checkpoint(&7_u32)
+        };
+        std::thread::scope(|scope| scope.spawn(kept).join().expect("it does not panic"))
     };
     cx.spawn_blocking(work).await??;
     Err("once".into())
