@@ -187,8 +187,9 @@ impl LedgerState {
         if let Some(burials) = &self.office.burials {
             let buried = |answer: &Answer| {
                 let is_buried = matches!(answer.settlement.transition, Transition::Bury { .. });
-                let is_new = is_buried && is_in_effect(answer, accepted);
-                Attempted::of(answer, is_new).and_then(|attempted| attempted.buried())
+                let is_news = is_buried && is_in_effect(answer, accepted);
+                let attempted = is_news.then(|| Attempted::of(answer, true)).flatten();
+                attempted.and_then(|attempted| attempted.buried())
             };
             burials.tell(written.iter().filter_map(buried));
         }

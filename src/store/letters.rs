@@ -13,7 +13,7 @@ use super::read::{list, word};
 use super::statement::typed;
 use super::{Arguments, Store};
 use crate::Error;
-use crate::job::{Attempt, BuryReason, ErrorFingerprint, Fingerprint, JobId, NodeId};
+use crate::job::{Attempt, BuryReason, ErrorFingerprint, Fingerprint, JobId, MAX_WAIT, NodeId};
 
 /// Which dead letters; empty, all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,9 +68,10 @@ impl DeadFilter {
         self.kind(&group.kind).error(group.fingerprint)
     }
 
-    /// Only jobs that were buried longer ago than this, by the database's clock; kept in milliseconds.
+    /// Only jobs that were buried longer ago than this, by the database's clock; in milliseconds, up to a
+    /// hundred years.
     pub fn older_than(mut self, age: Duration) -> Self {
-        self.older_than = Some(age);
+        self.older_than = Some(age.min(MAX_WAIT));
         self
     }
 }

@@ -222,6 +222,8 @@ async fn letters_are_deleted_one_by_one_by_group_and_by_age() {
     server::sql(&url, &age).await;
     let month = Duration::from_secs(30 * 24 * 60 * 60);
     let old = DeadFilter::all().older_than(month);
+    let ancient = DeadFilter::all().older_than(Duration::MAX);
+    assert_eq!(client.delete_all_dead(ancient).await.unwrap(), 0);
     assert_eq!(client.delete_all_dead(old).await.unwrap(), 1);
     assert_eq!(dead(client, DeadFilter::all()).await, [d]);
 }
