@@ -100,9 +100,9 @@ pub use board::Board;
 pub use client::Client;
 pub use error::Error;
 pub use handler::{Batch, BatchContext, BatchJob, Context, Handler, Job};
-pub use job::{Backoff, Call, JobId, JobState, Outcome};
+pub use job::{Backoff, Breaker, BreakerState, Call, JobId, JobState, Outcome};
 pub use queue::Queue;
-pub use store::{Database, DeadFilter, JobFilter, JobInfo};
+pub use store::{BreakerInfo, Database, DeadFilter, JobFilter, JobInfo};
 
 /// An error of any kind, as handlers return it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -22,7 +22,8 @@ use crate::client::{Client, ClientParts, Wakeups};
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
 use crate::queue::{
-    Burials, Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience, RecentErrors, Vitals,
+    Breakers, Burials, Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience,
+    RecentErrors, Vitals,
 };
 use crate::random::random_bits;
 use crate::store::{Lanes, NodeCard, Steering, Store};
@@ -82,6 +83,7 @@ impl Builder {
             card: watch::Sender::new(card),
             store,
             client,
+            breakers: Breakers::new(&registry),
             registry,
             wakeups,
             outbox: Outbox::new(),

@@ -1,7 +1,9 @@
 //! The whole: what an application starts, holds and shuts down.
 
+mod breakers;
 mod builder;
 mod gate;
+mod guarded;
 mod health;
 mod heartbeat;
 mod launch;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ractor::Actor;
 
+use super::breakers::{self, Breakers};
 use super::gate::{Gate, GateArgs};
 use super::ledger::{self, Ledger};
 use super::liveness::{self, Liveness, LivenessArgs};
@@ -40,6 +41,7 @@ pub(super) struct Blueprint {
 impl Blueprint {
     pub(super) fn into_spec(self) -> SupervisorSpec {
         let office = self.office;
+        let has_breakers = !office.breakers.fuses().is_empty();
         let spec = SupervisorSpec::new(Strategy::OneForOne)
             // Crashes here are bugs, since trouble with the database is a state and not a crash.
             .intensity(Intensity {
@@ -53,7 +55,7 @@ impl Blueprint {
             .child(office.facts.child().role("attempts").uncounted(is_killed));
         // Before those that bury, so that it hears of the last of them.
         let mourner = self.mourner.map(|args| actor(mourner::ROLE, Mourner, args));
-        mourner
+        let spec = mourner
             .into_iter()
             .fold(spec, SupervisorSpec::child)
             .child(
@@ -66,8 +68,12 @@ impl Blueprint {
             .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
             .child(actor(pruner::ROLE, Pruner, self.pruner))
-            .child(actor(steward::ROLE, Steward, self.steward))
-            .child(application(self.children))
+            .child(actor(steward::ROLE, Steward, self.steward));
+        let spec = match has_breakers {
+            true => spec.child(actor(breakers::ROLE, Breakers, Arc::clone(&office))),
+            false => spec,
+        };
+        spec.child(application(self.children))
             .child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }

@@ -2,6 +2,7 @@
 //! process that has no workers and knows only names.
 
 mod announcer;
+mod breakers;
 mod coalescer;
 mod control;
 mod enqueue;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use breakers::BreakerControl;
 pub use explain::{Explanation, Reason};
 pub use letters::ChosenDead;
 pub(crate) use queue_handle::Applied;

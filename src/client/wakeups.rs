@@ -17,6 +17,8 @@ pub(crate) enum Interest {
     Cancel,
     /// A queue is to be served otherwise.
     Steered,
+    /// A breaker has changed.
+    Breaker,
 }
 
 type Callback = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -46,6 +48,7 @@ impl Wakeups {
             Notice::Scheduled => Interest::Schedule,
             Notice::Cancel(_) => Interest::Cancel,
             Notice::Steered => Interest::Steered,
+            Notice::Breaker => Interest::Breaker,
         };
         let callbacks = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(wake) = callbacks.get(&interest) {
@@ -63,15 +66,32 @@ impl Wakeups {
 
     /// Wakes the fetcher of every queue here.
     pub(crate) fn wake_queues(&self) {
+        self.wake_queues_for(i16::MAX);
+    }
+
+    /// Wakes the fetcher of every queue here, as if jobs of this priority had come.
+    pub(crate) fn wake_queues_for(&self, priority: i16) {
         let callbacks = self.0.read().unwrap_or_else(PoisonError::into_inner);
         for (interest, wake) in callbacks.iter() {
             if let Interest::Queue(queue) = interest {
                 wake(&Notice::Available {
                     queue: queue.clone(),
-                    priority: i16::MAX,
+                    priority,
                 });
             }
         }
+    }
+}
+
+impl Wakeups {
+    /// The queues whose fetchers are woken here.
+    pub(crate) fn queues(&self) -> Vec<String> {
+        let callbacks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let queue = |interest: &Interest| match interest {
+            Interest::Queue(queue) => Some(queue.clone()),
+            _ => None,
+        };
+        callbacks.keys().filter_map(queue).collect()
     }
 }
 

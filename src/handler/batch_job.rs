@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Batch, BatchContext, Context, Job};
 use crate::BoxError;
 use crate::job::{
-    Backoff, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT,
+    Backoff, Breaker, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT,
     InvalidKind, Outcome, Upcaster,
 };
 
@@ -90,6 +90,12 @@ pub trait BatchJob: Serialize + DeserializeOwned + Send + Sized + 'static {
     #[must_use]
     fn backoff() -> Backoff {
         Backoff::default()
+    }
+
+    /// As [`Job::breaker`]. Each job of a batch is a call, which takes as long as the batch until its answer.
+    #[must_use]
+    fn breaker() -> Option<Breaker> {
+        None
     }
 
     /// As [`Job::ordering_key`]. Of a key, one job runs at a time, so a batch has one of each at most.
@@ -177,6 +183,10 @@ impl<J: BatchJob> Job for J {
 
     fn backoff() -> Backoff {
         J::backoff()
+    }
+
+    fn breaker() -> Option<Breaker> {
+        J::breaker()
     }
 
     fn ordering_key(&self) -> Option<String> {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{BatchHandler, Context, Job};
 use crate::BoxError;
-use crate::job::{Codec, DecodeError, Defaults, Kind, Outcome, Stored};
+use crate::job::{Breaker, Codec, DecodeError, Defaults, Kind, Outcome, Stored};
 
 /// The end of an attempt as its handler tells it.
 pub(crate) type Performed<'a> = BoxFuture<'a, Result<Outcome, BoxError>>;
@@ -25,6 +25,7 @@ pub struct Handler {
     pub(crate) run: Arc<Run>,
     /// Many at once, if the kind is a [`BatchJob`](super::BatchJob).
     pub(crate) batch: Option<BatchHandler>,
+    pub(crate) breaker: Option<Breaker>,
     /// Where it was registered, for error messages.
     pub(crate) place: &'static Location<'static>,
 }
@@ -50,6 +51,7 @@ impl Handler {
         Self {
             kind: Arc::new(kind),
             batch: J::batching().map(|batching| BatchHandler::new(batching, Arc::clone(&codec))),
+            breaker: J::breaker(),
             run: runner(codec, |cx, job: J| Box::pin(job.perform(cx))),
             place,
         }

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::erased::{Performed, runner};
 use super::{Context, Handler};
-use crate::job::{Backoff, Call, Codec, Defaults, IntoOutcome, Kind, Upcaster};
+use crate::job::{Backoff, Breaker, Call, Codec, Defaults, IntoOutcome, Kind, Upcaster};
 
 /// A call of an async function, to be enqueued: `call!(mail::send_welcome(user_id, template))`.
 ///
@@ -217,6 +217,7 @@ where
         version: 1,
         upcasters: Vec::new(),
         defaults: Defaults::default(),
+        breaker: None,
         place: Location::caller(),
         shape: PhantomData,
     }
@@ -247,6 +248,7 @@ pub struct FunctionHandler<F, Shape, Arguments> {
     version: i32,
     upcasters: Vec<Upcaster<Arguments>>,
     defaults: Defaults,
+    breaker: Option<Breaker>,
     place: &'static Location<'static>,
     shape: PhantomData<fn() -> Shape>,
 }
@@ -288,6 +290,12 @@ impl<F, Shape, Arguments> FunctionHandler<F, Shape, Arguments> {
         self
     }
 
+    /// Keeps its jobs waiting, without a charge, while what they call is out of order.
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breaker = Some(breaker);
+        self
+    }
+
     /// Reads jobs whose arguments had the shape of the tuple `Old`, as they were before the
     /// function's signature changed.
     pub fn upcast<Old>(mut self, upcast: impl Fn(Old) -> Arguments + Send + Sync + 'static) -> Self
@@ -313,6 +321,7 @@ where
             version,
             upcasters,
             defaults,
+            breaker,
             place,
             ..
         } = handler;
@@ -326,6 +335,7 @@ where
             kind: Arc::new(kind),
             run,
             batch: None,
+            breaker,
             place,
         }
     }

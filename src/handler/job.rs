@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Batching, Context};
 use crate::BoxError;
 use crate::job::{
-    Backoff, Call, Codec, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE,
+    Backoff, Breaker, Call, Codec, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE,
     DEFAULT_TIME_LIMIT, DecodeError, Outcome, Stored, Upcaster,
 };
 
@@ -56,6 +56,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
     #[must_use]
     fn backoff() -> Backoff {
         Backoff::default()
+    }
+
+    /// What keeps jobs of this kind waiting, without a charge, while what they call is out of order
+    /// (default: nothing).
+    #[must_use]
+    fn breaker() -> Option<Breaker> {
+        None
     }
 
     /// Which jobs of the queue this one must not overtake nor run beside, unless an enqueue says

@@ -1,17 +1,26 @@
 //! The handlers of a board, by the names of their kinds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Handler;
 use crate::Error;
-use crate::job::Kind;
+use crate::job::{Breaker, Kind};
 
 /// The handlers of a board, by every name under which their jobs may lie there.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     by_name: HashMap<String, Handler>,
     names: Arc<[String]>,
+    breakers: Vec<DeclaredBreaker>,
+}
+
+/// A breaker, and the names of the kinds that share it.
+#[derive(Debug, Clone)]
+pub(crate) struct DeclaredBreaker {
+    pub(crate) name: Arc<str>,
+    pub(crate) breaker: Breaker,
+    pub(crate) kinds: Arc<[String]>,
 }
 
 impl Registry {
@@ -27,6 +36,9 @@ impl Registry {
                 let checked = batch.limits.check(&handler.kind.name);
                 checked.map_err(refused)?;
             }
+            if let Some(breaker) = &handler.breaker {
+                breaker.check(&handler.kind.name).map_err(refused)?;
+            }
             for name in handler.kind.names() {
                 if let Some(earlier) = by_name.insert(name.to_owned(), handler.clone()) {
                     return Err(Error::config(format!(
@@ -39,9 +51,15 @@ impl Registry {
         let mut names: Vec<String> = by_name.keys().cloned().collect();
         names.sort_unstable();
         Ok(Self {
+            breakers: declared(&by_name, &names)?,
             by_name,
             names: names.into(),
         })
+    }
+
+    /// The breakers of its kinds.
+    pub(crate) fn breakers(&self) -> &[DeclaredBreaker] {
+        &self.breakers
     }
 
     pub(crate) fn handler(&self, kind: &str) -> Option<&Handler> {
@@ -58,4 +76,38 @@ impl Registry {
         let kind = |(name, handler): (&String, &Handler)| (name.clone(), Arc::clone(&handler.kind));
         self.by_name.iter().map(kind).collect()
     }
+}
+
+/// The breakers of these kinds, each once.
+fn declared(
+    by_name: &HashMap<String, Handler>,
+    names: &[String],
+) -> Result<Vec<DeclaredBreaker>, Error> {
+    let mut breakers: BTreeMap<&str, (&Handler, &Breaker, Vec<String>)> = BTreeMap::new();
+    for name in names {
+        let handler = &by_name[name];
+        let Some(breaker) = &handler.breaker else {
+            continue;
+        };
+        let of = breaker.name.as_deref().unwrap_or(&handler.kind.name);
+        let (first, shared, kinds) = breakers
+            .entry(of)
+            .or_insert_with(|| (handler, breaker, Vec::new()));
+        if *shared != breaker {
+            return Err(Error::config(format!(
+                "the breaker {of:?} has different options in the kinds {:?} and {:?}, registered at {} and \
+                 at {}; kinds that share a breaker give it the same options",
+                first.kind.name, handler.kind.name, first.place, handler.place
+            )));
+        }
+        kinds.push(name.clone());
+    }
+    let declared = breakers
+        .into_iter()
+        .map(|(name, (_, breaker, kinds))| DeclaredBreaker {
+            name: name.into(),
+            breaker: breaker.clone(),
+            kinds: kinds.into(),
+        });
+    Ok(declared.collect())
 }

@@ -4,6 +4,7 @@
 //! arrive as arguments, so every decision made here is tested by exact equality.
 
 mod backoff;
+mod breaker;
 mod by_id;
 mod call;
 mod defaults;
@@ -22,6 +23,11 @@ mod text;
 mod transition;
 
 pub use backoff::Backoff;
+pub use breaker::{
+    Breaker, DEFAULT_FAILURE_RATE, DEFAULT_LONGEST_OPEN, DEFAULT_MINIMUM_CALLS, DEFAULT_OPEN_FOR,
+    DEFAULT_PROBES, DEFAULT_RAMP, DEFAULT_WINDOW_CALLS,
+};
+pub(crate) use breaker::{Called, Judge, Verdict, Watch, ramp_share};
 pub(crate) use by_id::{ById, Ids};
 pub use call::{Call, Due};
 pub use defaults::{
@@ -36,8 +42,8 @@ pub use kind::{InvalidKind, Kind};
 pub(crate) use limits::Starts;
 pub use limits::{Limits, MAX_WEIGHT, MAX_WEIGHTS};
 pub use name::{
-    InvalidName, MAX_KIND_BYTES, MAX_LIMIT_KEY_BYTES, MAX_ORDERING_KEY_BYTES, MAX_QUEUE_BYTES,
-    NameOf, check_name,
+    InvalidName, MAX_BREAKER_BYTES, MAX_KIND_BYTES, MAX_LIMIT_KEY_BYTES, MAX_ORDERING_KEY_BYTES,
+    MAX_QUEUE_BYTES, NameOf, check_name,
 };
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
 pub use output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
@@ -45,6 +51,6 @@ pub use payload::{
     Codec, DEFAULT_PAYLOAD_LIMIT, DecodeError, EncodeError, MAX_PAYLOAD_LIMIT, Stored, Upcaster,
     encode,
 };
-pub use state::{BuryReason, JobState};
+pub use state::{BreakerState, BuryReason, JobState};
 pub use text::{MAX_TEXT_BYTES, bounded_text};
 pub use transition::{Budget, Ending, Transition, transition};

@@ -12,6 +12,9 @@ pub const MAX_ORDERING_KEY_BYTES: usize = 200;
 /// The longest limit key, in bytes.
 pub const MAX_LIMIT_KEY_BYTES: usize = 200;
 
+/// The longest name of a breaker, in bytes.
+pub const MAX_BREAKER_BYTES: usize = 200;
+
 /// What a checked name is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOf {
@@ -23,6 +26,8 @@ pub enum NameOf {
     OrderingKey,
     /// A limit key.
     LimitKey,
+    /// A breaker.
+    Breaker,
 }
 
 impl NameOf {
@@ -32,6 +37,7 @@ impl NameOf {
             Self::Queue => "queue",
             Self::OrderingKey => "ordering key",
             Self::LimitKey => "limit key",
+            Self::Breaker => "breaker",
         }
     }
 
@@ -41,6 +47,7 @@ impl NameOf {
             Self::Queue => MAX_QUEUE_BYTES,
             Self::OrderingKey => MAX_ORDERING_KEY_BYTES,
             Self::LimitKey => MAX_LIMIT_KEY_BYTES,
+            Self::Breaker => MAX_BREAKER_BYTES,
         }
     }
 }

@@ -56,6 +56,23 @@ named! {
     }
 }
 
+named! {
+    /// How a [breaker](super::Breaker) stands.
+    BreakerState {
+        /// Its kinds run; failures are counted.
+        Closed => "closed",
+        /// Its kinds are not claimed. When its time is over, the first job that waits opens the way for
+        /// probes.
+        Open => "open",
+        /// A few jobs of its kinds run, to find out whether it may close.
+        HalfOpen => "half_open",
+        /// Held open by hand, until somebody closes it.
+        HeldOpen => "held_open",
+        /// Held closed by hand, whatever fails, until somebody releases it.
+        HeldClosed => "held_closed",
+    }
+}
+
 impl JobState {
     /// Whether the job has ended. Only a dead one comes back, when it is requeued.
     #[must_use]

@@ -26,17 +26,23 @@ impl Workplace {
         leases: Vec<Lease>,
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
-        let (stopped, leases): (Vec<_>, Vec<_>) = leases
+        let (stopped, mut leases): (Vec<_>, Vec<_>) = leases
             .into_iter()
             .partition(|lease| lease.signal().reason().is_some());
         stopped.into_iter().for_each(answer_unbegun);
         let handler = leases
             .first()
             .and_then(|lease| self.office.registry.handler(&lease.job().kind));
+        if let Some(handler) = handler {
+            // Dropped, those whose breaker has opened since their claim are released.
+            leases.retain_mut(|lease| lease.is_let_through(handler));
+        }
         match handler.and_then(|handler| Some((handler, handler.batch.as_ref()?))) {
-            Some((handler, batch)) => self.run_batch(handler, batch, leases, state).await,
+            Some((handler, batch)) if !leases.is_empty() => {
+                self.run_batch(handler, batch, leases, state).await
+            }
             // Nobody is left; or only kinds that are registered here are claimed.
-            None => Ok(state),
+            _ => Ok(state),
         }
     }
 
@@ -101,6 +107,10 @@ impl Workplace {
                 Err(failure) => stopped(reason, failure.clone()),
             };
             job.answer(ending);
+        }
+        if handler.breaker.is_some() {
+            // Who judges gets its turn before the next attempts are spent.
+            tokio::task::yield_now().await;
         }
         Ok(cx.into_state().0)
     }

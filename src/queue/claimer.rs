@@ -25,6 +25,8 @@ pub(super) struct Claimed {
     /// When a rate has held something back: how soon more may start.
     pub(super) look_again_in: Option<Duration>,
     pub(super) took: Duration,
+    /// The breaker for whose kinds it was made, if they are claimed apart.
+    pub(super) rationed_by: Option<Arc<str>>,
 }
 
 /// Makes the claims of a queue.
@@ -76,6 +78,7 @@ impl Claimer {
                     is_full: false,
                     look_again_in: None,
                     took: began.elapsed(),
+                    rationed_by: None,
                 };
             }
         };
@@ -93,6 +96,7 @@ impl Claimer {
             is_full,
             look_again_in: self.limits().and_then(|limits| limits.next_start_in()),
             took: began.elapsed(),
+            rationed_by: None,
         }
     }
 
@@ -108,8 +112,13 @@ impl Claimer {
                 });
             }
         }
+        // Breakers may keep every kind waiting, and looking for none of them would read all that wait.
+        let jobs = match request.kinds.is_empty() {
+            true => Vec::new(),
+            false => self.available(request).await?,
+        };
         Ok(Found {
-            jobs: self.available(request).await?,
+            jobs,
             is_reclaimed: false,
         })
     }

@@ -39,7 +39,7 @@ impl Workplace {
     /// panicked and the state is not to be trusted.
     pub(super) async fn execute(
         &self,
-        lease: Lease,
+        mut lease: Lease,
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
         if lease.signal().reason().is_some() {
@@ -47,9 +47,10 @@ impl Workplace {
             return Ok(state);
         }
         match self.office.registry.handler(&lease.job().kind) {
-            Some(handler) => self.run(handler, lease, state).await,
-            // Only kinds that are registered here are claimed. Dropped, the lease releases.
-            None => Ok(state),
+            Some(handler) if lease.is_let_through(handler) => self.run(handler, lease, state).await,
+            // Only kinds that are registered here are claimed, and its breaker may have opened since. Dropped,
+            // the lease releases.
+            _ => Ok(state),
         }
     }
 
@@ -86,6 +87,10 @@ impl Workplace {
         match in_transaction {
             InTransaction::Completed => lease.answer_written(ending),
             InTransaction::No => lease.answer(ending),
+        }
+        if handler.breaker.is_some() {
+            // Who judges gets its turn before the next attempt is spent.
+            tokio::task::yield_now().await;
         }
         Ok(state)
     }

@@ -11,16 +11,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::claim_hint::ClaimHint;
 use super::claimer::{Claimed, Claimer};
+use super::fuse::Rationed;
 use super::lease::Lease;
 use super::look_ahead::LookAhead;
+use super::rationing::{Rationing, hand_out};
 use super::{Counters, Desk, Office, Patience, Queue};
 use crate::Error;
 use crate::client::Interest;
 use crate::planted::{Bug, planted};
 use crate::stage::{Mailbox, Outlet, Producer, StageResult};
-use crate::store::{ClaimRequest, Notice};
+use crate::store::{ClaimBound, ClaimRequest, Notice};
 
 /// How many jobs one claim takes at most.
 const MAX_CLAIM: u32 = 5_000;
@@ -56,6 +60,7 @@ pub(super) struct Fetcher {
     role: String,
     hint: ClaimHint,
     look_ahead: LookAhead,
+    rationing: Rationing,
     patience: Patience,
     flow: Flow,
     myself: Option<Mailbox<FetcherMessage>>,
@@ -127,6 +132,7 @@ impl Fetcher {
             role: format!("fetcher of {}", args.queue.name),
             hint: ClaimHint::new(Instant::now()),
             look_ahead: LookAhead::new(args.queue.look_ahead),
+            rationing: Rationing::new(&args.office),
             patience: Patience::default(),
             flow: Flow::Open,
             myself: None,
@@ -146,12 +152,24 @@ impl Fetcher {
         self.patience.succeeded();
         self.args.office.vitals.working(&self.role);
         self.look_ahead.claim_took(claimed.took);
-        self.hint
-            .claimed(claimed.last, claimed.is_full, Instant::now());
-        self.flow = if claimed.is_full || was_woken {
-            Flow::Open
-        } else {
+        let is_dry = match claimed.rationed_by {
+            Some(breaker) => {
+                if !claimed.is_full {
+                    self.rationing.came_short(&breaker);
+                }
+                // It says nothing about all others.
+                true
+            }
+            None => {
+                self.hint
+                    .claimed(claimed.last, claimed.is_full, Instant::now());
+                !claimed.is_full
+            }
+        };
+        self.flow = if is_dry && !was_woken {
             Flow::Dry
+        } else {
+            Flow::Open
         };
         if let Some(wait) = claimed.look_again_in.filter(|_| self.flow == Flow::Dry) {
             let wait = wait.max(SOONEST_START);
@@ -177,6 +195,11 @@ impl Fetcher {
 
     fn woken(&mut self, priority: i16, outlet: &mut Outlet<Lease>) {
         self.hint.announced(priority, Instant::now());
+        self.rationing.look_again();
+        if self.rationing.has_changed() {
+            // What may not begin any more is returned.
+            outlet.retain(|lease| self.rationing.is_let(lease));
+        }
         match self.flow {
             Flow::Dry => self.flow = Flow::Open,
             Flow::InFlight { .. } => self.flow = Flow::InFlight { woken: true },
@@ -196,6 +219,7 @@ impl Fetcher {
     fn poll(&mut self, outlet: &mut Outlet<Lease>) {
         if self.flow == Flow::Dry && !planted(Bug::NotifyWithoutPoll) {
             self.flow = Flow::Open;
+            self.rationing.look_again();
         }
         // What nobody asked for in a whole period is returned to the board.
         let period = self.args.queue.poll_every;
@@ -237,29 +261,106 @@ impl Fetcher {
     }
 
     fn claim_if_needed(&mut self, outlet: &Outlet<Lease>) {
-        if self.flow != Flow::Open || !self.args.desk.is_open() {
+        if !self.args.desk.is_open() {
             return;
         }
+        let may_claim = matches!(self.flow, Flow::Open | Flow::Dry);
+        if may_claim && self.claim_rationed(outlet) {
+            return;
+        }
+        if self.flow == Flow::Open {
+            self.claim_free(outlet);
+        }
+    }
+
+    fn claim_free(&mut self, outlet: &Outlet<Lease>) {
         let limit = self.wanted(outlet);
         if limit == 0 {
             return self.rest_if_full(outlet);
         }
-        let alone = Arc::clone(&self.args.office.suspects)
-            .try_acquire_owned()
-            .ok();
+        let alone = self.try_alone();
         let request = ClaimRequest {
-            node: self.args.office.node,
-            queue: self.args.queue.name.to_string(),
-            kinds: self.args.office.registry.names(),
+            kinds: self.args.office.breakers.free(),
             above: self.hint.above(Instant::now()),
             limit,
             suspects: u32::from(alone.is_some()),
+            ..self.request()
         };
         self.flow = Flow::InFlight { woken: false };
+        self.send(request, alone, None);
+    }
+
+    /// Claims jobs of a breaker that lets few through, apart from all others: only what is asked for, since
+    /// what is claimed ahead would keep others from trying. Tells whether there are any to claim.
+    fn claim_rationed(&mut self, outlet: &Outlet<Lease>) -> bool {
+        let asked = outlet.demand().min(self.room()) as u32;
+        let rations = match asked {
+            0 => None,
+            asked => self.rationing.take(asked, self.workers(outlet)),
+        };
+        let Some(rations) = rations else {
+            return false;
+        };
+        // One of them is for a suspect now and then, so that neither keeps the other waiting.
+        let alone = self.try_alone().filter(|_| fastrand::bool());
+        let suspects = u32::from(alone.is_some());
+        let request = ClaimRequest {
+            kinds: Arc::clone(&rations.fuse().kinds),
+            limit: rations.count() - suspects,
+            suspects,
+            ..self.request()
+        };
+        // Afterwards it goes on with all others as if it had not looked.
+        self.flow = Flow::InFlight {
+            woken: self.flow == Flow::Open,
+        };
+        self.send(request, alone, Some(rations));
+        true
+    }
+
+    /// How many workers there are; behind stages of the queue's own they are not seen from here.
+    fn workers(&self, outlet: &Outlet<Lease>) -> u32 {
+        match self.args.queue.through.is_empty() {
+            true => outlet.consumers() as u32,
+            false => self.args.queue.workers,
+        }
+    }
+
+    /// A claim for nothing, to be filled in.
+    fn request(&self) -> ClaimRequest {
+        ClaimRequest {
+            node: self.args.office.node,
+            queue: self.args.queue.name.to_string(),
+            kinds: Arc::from([]),
+            above: ClaimBound::NONE,
+            limit: 0,
+            suspects: 0,
+        }
+    }
+
+    /// Leave to run a suspect, which only one may have.
+    fn try_alone(&self) -> Option<OwnedSemaphorePermit> {
+        let suspects = Arc::clone(&self.args.office.suspects);
+        suspects.try_acquire_owned().ok()
+    }
+
+    fn send(
+        &self,
+        request: ClaimRequest,
+        alone: Option<OwnedSemaphorePermit>,
+        rations: Option<Rationed>,
+    ) {
         let (claimer, myself) = (self.args.claimer.clone(), self.myself.clone());
         // A task of its own, never cut off: once the statement is sent, its answer must become leases.
         tokio::spawn(async move {
-            let claimed = claimer.claim(request, alone).await;
+            let mut claimed = claimer.claim(request, alone).await;
+            if let Some(rations) = rations {
+                claimed.rationed_by = Some(Arc::clone(&rations.fuse().name));
+                hand_out(
+                    rations,
+                    claimed.leases.as_mut().map_or(&mut [], Vec::as_mut_slice),
+                );
+            }
             // If the fetcher is gone, the leases are dropped, which releases them.
             let _gone = myself.map(|myself| myself.send(FetcherMessage::Claimed(claimed)));
         });

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::fuse::Passage;
 use super::{Answer, Office, Story};
 use crate::handler::{Attachments, Context, Handler, Panicked, StopSignal};
 use crate::job::{
@@ -35,6 +36,8 @@ pub struct Lease {
     /// Kept while a suspect runs.
     alone: Option<OwnedSemaphorePermit>,
     pub(super) attachments: Attachments,
+    /// How its breaker let it through, if its kind has one.
+    pub(super) passage: Option<Passage>,
     claimed_at: Instant,
     /// The job may have left something on its way, which goes with its completion.
     has_trail: bool,
@@ -74,6 +77,7 @@ impl Lease {
             queue: Arc::clone(queue),
             office: Arc::clone(office),
             attachments: Attachments::default(),
+            passage: None,
             claimed_at,
             has_trail: false,
             phase: Phase::Waiting,
@@ -97,6 +101,11 @@ impl Lease {
     /// When this process came to hold it.
     pub(crate) fn claimed_at(&self) -> Instant {
         self.claimed_at
+    }
+
+    /// Whether its handler may begin: its breaker has not opened since the claim.
+    pub(super) fn is_let_through(&mut self, handler: &Handler) -> bool {
+        self.office.breakers.lets(handler, &mut self.passage)
     }
 
     /// The handler begins: from here on the attempt counts.
@@ -164,6 +173,11 @@ impl Lease {
     }
 
     fn push(&mut self, ending: Ending, is_written: bool) {
+        if let Some(passage) = self.passage.take()
+            && let (_, Some(ran)) = self.begun()
+        {
+            self.office.breakers.ended(passage, &ending, ran);
+        }
         let budget = self.budget(self.office.registry.handler(&self.job.kind));
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });

@@ -4,7 +4,9 @@
 mod autoscale;
 mod autoscaler;
 mod batch;
+mod breakers;
 mod burials;
+mod calls;
 mod claim_hint;
 mod claimer;
 mod config;
@@ -13,6 +15,7 @@ mod desk;
 mod executor;
 mod facts;
 mod fetcher;
+mod fuse;
 mod guard;
 mod host;
 mod in_hand;
@@ -24,6 +27,7 @@ mod office;
 mod outbox;
 mod patience;
 mod performing;
+mod rationing;
 mod recent_errors;
 mod seat;
 mod staff;
@@ -39,8 +43,10 @@ pub use autoscale::{
     Autoscale, DEFAULT_AUTOSCALE_EVERY, DEFAULT_AUTOSCALE_STEP_DOWN, DEFAULT_AUTOSCALE_STEP_UP,
     DEFAULT_START_WITHIN, MAX_WAITING, Policy, Reading, ScaleByDemand,
 };
+pub(crate) use breakers::{Breakers, Obeyed};
 pub(crate) use burials::Burials;
 pub use burials::Buried;
+pub(crate) use calls::Call;
 pub use config::{
     DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
     DEFAULT_WORKERS, Queue,
@@ -49,6 +55,9 @@ pub(crate) use custody::Custody;
 pub(crate) use desk::{Desk, Desks};
 pub use facts::Attempted;
 pub(crate) use facts::{Facts, Story};
+#[cfg(test)]
+pub(crate) use fuse::fuse_of;
+pub(crate) use fuse::{Fuse, Order, PROBES_LAST, Rule};
 pub use lease::Lease;
 pub(crate) use looks::Looks;
 pub(crate) use office::{Counters, Office};

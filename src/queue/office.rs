@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{Burials, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals};
+use super::{Breakers, Burials, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals};
 use crate::client::{Client, Wakeups};
 use crate::handler::Registry;
 use crate::job::NodeId;
@@ -23,6 +23,7 @@ pub(crate) struct Office {
     pub(crate) store: Store,
     pub(crate) client: Client,
     pub(crate) registry: Registry,
+    pub(crate) breakers: Breakers,
     pub(crate) wakeups: Wakeups,
     pub(crate) outbox: Outbox,
     pub(crate) custody: Custody,

@@ -33,6 +33,10 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../migrations/2026-11-25-000006_letters/up.sql"),
     },
     Migration {
+        version: "20261125000007",
+        up: include_str!("../../migrations/2026-11-25-000007_breaker/up.sql"),
+    },
+    Migration {
         version: "20261125000008",
         up: include_str!("../../migrations/2026-11-25-000008_limits/up.sql"),
     },

@@ -3,6 +3,7 @@
 //! The only place that knows diesel and SQL. A transition is one statement and one method, so that a
 //! kill at any await leaves all of it or nothing. It knows jobs; it never knows actors.
 
+mod breakers;
 mod call_row;
 mod checkpoints;
 mod claim;
@@ -35,6 +36,8 @@ mod throwaway;
 use std::fmt;
 use std::sync::Arc;
 
+pub use breakers::BreakerInfo;
+pub(crate) use breakers::{BreakerCard, BreakerRow, Found};
 pub(crate) use call_row::CallRow;
 pub use checkpoints::Progress;
 pub(crate) use checkpoints::{Fenced, Holding, Kept, ProgressNote};
@@ -86,6 +89,7 @@ macro_rules! statements {
 
 statements!(
     backlog,
+    breakers,
     cancel,
     checkpoint,
     claim,
@@ -95,10 +99,12 @@ statements!(
     count_limited,
     dead,
     dead_count,
+    declare,
     delete,
     depth,
     enqueue,
     explain,
+    force,
     forget,
     forget_keys,
     groups,
@@ -110,8 +116,10 @@ statements!(
     limits,
     next_due,
     nodes,
+    probe,
     progress,
     promote,
+    prove,
     queues,
     recall,
     reclaim,
@@ -127,6 +135,7 @@ statements!(
     steer,
     suspects,
     sweep,
+    trip,
     unblock,
     unlimit,
     workers,

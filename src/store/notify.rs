@@ -28,6 +28,8 @@ pub(crate) enum Notice {
     Cancel(JobId),
     /// Somebody said how a queue is to be served.
     Steered,
+    /// A breaker has changed.
+    Breaker,
 }
 
 impl Notice {
@@ -38,6 +40,7 @@ impl Notice {
             Self::Scheduled => format!("{origin:x} s"),
             Self::Cancel(id) => format!("{origin:x} c {id}"),
             Self::Steered => format!("{origin:x} q"),
+            Self::Breaker => format!("{origin:x} b"),
         }
     }
 
@@ -54,6 +57,7 @@ impl Notice {
             }),
             ("s", None, None) => Some(Self::Scheduled),
             ("q", None, None) => Some(Self::Steered),
+            ("b", None, None) => Some(Self::Breaker),
             ("c", Some(id), None) => Some(Self::Cancel(JobId::from_i64(id.parse().ok()?))),
             _ => None,
         }
@@ -152,6 +156,7 @@ mod tests {
         for notice in [
             available,
             Notice::Scheduled,
+            Notice::Breaker,
             Notice::Cancel(JobId::from_i64(7)),
             Notice::Steered,
         ] {
