@@ -15,6 +15,7 @@ mod registry;
 mod shelf;
 mod stop;
 mod trail;
+mod verify;
 mod worker_state;
 
 pub(crate) use attachments::Attachments;
@@ -36,4 +37,5 @@ pub(crate) use shelf::{Shelf, kept, kept_as};
 pub use stop::CancelReason;
 pub(crate) use stop::{StopSignal, ended, stopped};
 pub use trail::{MAX_CHECKPOINT_BYTES, MAX_PROGRESS_BYTES, PROGRESS_EVERY};
+pub use verify::{Unreadable, Verified};
 pub(crate) use worker_state::{StateFactory, WorkerState};

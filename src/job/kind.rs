@@ -12,6 +12,7 @@ use super::{
     check_name, describe, trace,
 };
 
+type Read = dyn Fn(Stored<'_>) -> Result<(), DecodeError> + Send + Sync;
 type ToJson = dyn Fn(Stored<'_>) -> Result<Value, DecodeError> + Send + Sync;
 
 /// A kind of job.
@@ -24,6 +25,7 @@ pub struct Kind {
     pub defaults: Defaults,
     shape: String,
     is_storable: bool,
+    read: Box<Read>,
     to_json: Box<ToJson>,
 }
 
@@ -37,12 +39,14 @@ impl Kind {
     where
         A: Serialize + DeserializeOwned + 'static,
     {
+        let reader = Arc::clone(&codec);
         Self {
             name: name.to_owned(),
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
             defaults,
             shape: describe::<A>(),
             is_storable: !trace::<A>().is_self_describing(),
+            read: Box::new(move |stored| reader.decode(stored).map(drop)),
             to_json: Box::new(move |stored| codec.to_json(stored)),
         }
     }
@@ -58,6 +62,15 @@ impl Kind {
     #[must_use]
     pub fn shape(&self) -> &str {
         &self.shape
+    }
+
+    /// Reads arguments as a handler does, and throws them away.
+    ///
+    /// # Errors
+    ///
+    /// When they do not decode as arguments of this kind.
+    pub fn check_arguments(&self, stored: Stored<'_>) -> Result<(), DecodeError> {
+        (self.read)(stored)
     }
 
     /// Arguments as JSON, for people.

@@ -32,6 +32,7 @@ mod settle;
 mod statement;
 #[cfg(feature = "testing")]
 mod throwaway;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;
@@ -138,6 +139,7 @@ statements!(
     trip,
     unblock,
     unlimit,
+    verify,
     workers,
 );
 

@@ -61,4 +61,5 @@ mod through;
 mod transaction;
 mod turns;
 mod upkeep;
+mod verify;
 mod worker_state;
