@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use callboard::{BoxError, Queue};
-use tokio::sync::mpsc::unbounded_channel;
+use callboard::queue::AtBirth;
+use callboard::{Board, BoxError, Queue};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::drain;
 use crate::figure::{Figure, System};
@@ -14,6 +15,12 @@ use crate::support::Failed;
 /// How long the board has nothing to do between two jobs.
 const PAUSE: Duration = Duration::from_millis(3);
 
+/// With and without, in turns.
+const AT_BIRTH: [(AtBirth, &str); 2] = [
+    (AtBirth::Claimed, "claimed at birth"),
+    (AtBirth::Available, "available at birth"),
+];
+
 /// A producer enqueues in batches while the workers run: from the first enqueue to the last answer.
 pub(crate) async fn end_to_end(
     server: &str,
@@ -22,10 +29,11 @@ pub(crate) async fn end_to_end(
     runs: usize,
 ) -> Result<Vec<Figure>, Failed> {
     const BATCH: usize = 1_000;
-    let mut costs = Vec::with_capacity(runs);
-    for _ in 0..runs {
+    let mut costs = AT_BIRTH.map(|_| Vec::with_capacity(runs));
+    for turn in 0..2 * runs {
         let place = Place::take(server).await?;
         let queue = Queue::new("default").workers(workers);
+        let queue = queue.at_birth(AT_BIRTH[turn % 2].0);
         let board = jobs::board(&place.url)?.queue(queue).start().await?;
         board.client().enqueue(jobs::call_of(Does::Nothing)).await?;
         drain::wait(&board, 1).await?;
@@ -35,7 +43,7 @@ pub(crate) async fn end_to_end(
             board.client().enqueue_many(calls).await?;
         }
         drain::wait(&board, jobs / BATCH * BATCH + 1).await?;
-        costs.push(place.cost(&usage).await?);
+        costs[turn % 2].push(place.cost(&usage).await?);
         board.shutdown().await?;
         place.leave().await?;
     }
@@ -44,49 +52,70 @@ pub(crate) async fn end_to_end(
         "end to end, client CPU",
         "end to end, server CPU",
     ];
-    let setting = format!("1 producer, batches of {BATCH}; {workers} workers ask for 1");
-    Ok(Figure::of_costs(
-        System::Callboard,
-        names,
-        &setting,
-        jobs,
-        &costs,
-    ))
+    let figures = costs.iter().zip(AT_BIRTH).flat_map(|(costs, (_, how))| {
+        let setting = format!("1 producer, batches of {BATCH}; {workers} workers ask for 1; {how}");
+        Figure::of_costs(System::Callboard, names, &setting, jobs, costs)
+    });
+    Ok(figures.collect())
 }
 
 /// One job at a time into an idle board: from the start of the enqueue to the start of the handler.
 pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Vec<Figure>, Failed> {
     let place = Place::take(server).await?;
     let (sender, mut begun) = unbounded_channel();
-    let queue = Queue::new("default").workers(10).worker_state(move || {
+    let mut boards = Vec::new();
+    for (at_birth, how) in AT_BIRTH {
         let sender = sender.clone();
-        async move { Ok::<_, BoxError>(sender) }
-    });
-    let board = jobs::board(&place.url)?.queue(queue).start().await?;
-    let mut percentiles = [(50, Vec::new()), (95, Vec::new()), (99, Vec::new())];
+        let queue = Queue::new(how.replace(' ', "_")).workers(10);
+        let queue = queue.at_birth(at_birth).worker_state(move || {
+            let sender = sender.clone();
+            async move { Ok::<_, BoxError>(sender) }
+        });
+        boards.push(jobs::board(&place.url)?.queue(queue).start().await?);
+    }
+    let mut percentiles = AT_BIRTH.map(|_| [(50, Vec::new()), (95, Vec::new()), (99, Vec::new())]);
     for run in 0..=runs {
-        let mut samples = Vec::with_capacity(jobs);
-        for _ in 0..jobs {
-            tokio::time::sleep(PAUSE).await;
-            let called = Instant::now();
-            board.client().enqueue(jobs::marking()).await?;
-            let at: Instant = begun.recv().await.ok_or("the board is gone")?;
-            samples.push((at - called).as_secs_f64() * 1_000.0);
-        }
-        samples.sort_unstable_by(f64::total_cmp);
-        // The first connects and prepares.
-        if run > 0 {
-            for (percent, of_runs) in &mut percentiles {
-                of_runs.push(samples[(jobs * *percent).div_ceil(100) - 1]);
+        for (turn, board) in boards.iter().enumerate() {
+            let samples = latencies(board, AT_BIRTH[turn].1, jobs, &mut begun).await?;
+            // The first connects and prepares.
+            if run > 0 {
+                for (percent, of_runs) in &mut percentiles[turn] {
+                    of_runs.push(samples[(jobs * *percent).div_ceil(100) - 1]);
+                }
             }
         }
     }
-    board.shutdown().await?;
+    for board in boards {
+        board.shutdown().await?;
+    }
     place.leave().await?;
-    let figure = |(percent, samples)| {
-        let setting = format!("idle, enqueue called → handler begins, p{percent}");
-        let name = ("idle latency", "ms");
-        Figure::new(System::Callboard, name, setting, jobs, samples)
-    };
-    Ok(percentiles.into_iter().map(figure).collect())
+    let figures = percentiles.into_iter().zip(AT_BIRTH);
+    let figures = figures.flat_map(|(percentiles, (_, how))| {
+        percentiles.map(|(percent, samples)| {
+            let setting = format!("idle, enqueue called → handler begins, p{percent}; {how}");
+            let name = ("idle latency", "ms");
+            Figure::new(System::Callboard, name, setting, jobs, samples)
+        })
+    });
+    Ok(figures.collect())
+}
+
+/// In milliseconds, sorted.
+async fn latencies(
+    board: &Board,
+    queue: &'static str,
+    jobs: usize,
+    begun: &mut UnboundedReceiver<Instant>,
+) -> Result<Vec<f64>, Failed> {
+    let mut samples = Vec::with_capacity(jobs);
+    for _ in 0..jobs {
+        tokio::time::sleep(PAUSE).await;
+        let called = Instant::now();
+        let call = jobs::marking().queue(queue.replace(' ', "_"));
+        board.client().enqueue(call).await?;
+        let at: Instant = begun.recv().await.ok_or("the board is gone")?;
+        samples.push((at - called).as_secs_f64() * 1_000.0);
+    }
+    samples.sort_unstable_by(f64::total_cmp);
+    Ok(samples)
 }

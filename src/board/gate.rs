@@ -86,7 +86,7 @@ impl GateArgs {
             interrupt: || custody.interrupt(),
             in_hand: || custody.count(),
         };
-        self.wind_up(|| custody.empty(), cutting).await;
+        self.wind_up(|| self.office.empty(), cutting).await;
     }
 
     /// As closing the gate, for one queue alone: whatever of it has begun may end within the grace, and the

@@ -18,7 +18,7 @@ use super::steward::{Root, StewardArgs};
 use super::tree::Blueprint;
 use super::{Board, Inner};
 use crate::Error;
-use crate::client::{Client, ClientParts, Wakeups};
+use crate::client::{Births, Client, ClientParts, Wakeups};
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
 use crate::queue::{
@@ -69,12 +69,13 @@ impl Builder {
             settle: 3,
         };
         let store = Store::new(self.database.clone(), lanes)?;
-        let wakeups = Wakeups::default();
+        let (wakeups, births) = (Wakeups::default(), Births::default());
         let client = Client::from_parts(ClientParts {
             store: store.clone(),
             kinds: registry.kinds(),
             payload_limit: self.payload_limit,
             wakeups: wakeups.clone(),
+            births: births.clone(),
         });
         let card = self.card(&registry);
         Ok(Arc::new(Office {
@@ -86,6 +87,7 @@ impl Builder {
             breakers: Breakers::new(&registry),
             registry,
             wakeups,
+            births,
             outbox: Outbox::new(),
             custody: Custody::default(),
             vitals: Vitals::default(),

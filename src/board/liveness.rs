@@ -125,7 +125,7 @@ impl Liveness {
             thread.end().await;
         }
         let office = &state.args.office;
-        let holds_jobs = office.custody.count() > 0;
+        let holds_jobs = office.may_hold_jobs();
         if let Err(error) = office.store.leave(office.node, holds_jobs).await {
             tracing::warn!(%error, "could not say goodbye; the lease of this node will run out");
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::births::Births;
 use super::gather::Gather;
 use crate::Error;
 use crate::job::JobId;
@@ -19,25 +20,38 @@ const BATCH: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Coalescer {
     store: Store,
+    births: Births,
     gather: Gather<Pending>,
 }
 
 #[derive(Debug)]
 struct Pending {
     row: CallRow,
-    answer: oneshot::Sender<Result<JobId, Error>>,
+    answer: Answer,
+}
+
+type Answer = oneshot::Sender<Result<(JobId, Fate), Error>>;
+
+/// What becomes of a job that was enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It waits to be claimed.
+    Waits,
+    /// It was claimed at birth, and is in this node's hands.
+    Claimed,
 }
 
 impl Coalescer {
-    pub(super) fn new(store: Store) -> Self {
+    pub(super) fn new(store: Store, births: Births) -> Self {
         Self {
             store,
+            births,
             gather: Gather::new(),
         }
     }
 
     /// Enqueues a call, together with those that come meanwhile.
-    pub(super) async fn enqueue(self: &Arc<Self>, row: CallRow) -> Result<JobId, Error> {
+    pub(super) async fn enqueue(self: &Arc<Self>, row: CallRow) -> Result<(JobId, Fate), Error> {
         let (answer, answered) = oneshot::channel();
         if let Some(mut flush) = self.gather.push(Pending { row, answer }) {
             let this = Arc::clone(self);
@@ -59,33 +73,42 @@ impl Coalescer {
             .into_iter()
             .map(|pending| (pending.row, pending.answer))
             .unzip();
-        match self.store.enqueue(&rows).await {
-            Ok(ids) => {
-                for (id, answer) in ids.into_iter().zip(answers) {
+        match self.write(rows).await {
+            Ok(written) => {
+                for (written, answer) in written.into_iter().zip(answers) {
                     // A caller that went away does not want to know.
-                    let _gone = answer.send(Ok(id));
+                    let _gone = answer.send(Ok(written));
                 }
             }
-            Err(error) if rows.len() == 1 || !error.is_database() => refuse(answers, &error),
+            Err((error, rows)) if rows.len() == 1 || !error.is_database() => {
+                refuse(answers, &error);
+            }
             // Somebody's row was refused. It must not take the others along.
-            Err(_) => self.insert_one_by_one(&rows, answers).await,
+            Err((_, rows)) => self.insert_one_by_one(&rows, answers).await,
         }
     }
 
-    async fn insert_one_by_one(
-        &self,
-        rows: &[CallRow],
-        answers: Vec<oneshot::Sender<Result<JobId, Error>>>,
-    ) {
+    /// Writes the rows, for whoever waits for them here. If it fails they come back.
+    async fn write(&self, rows: Vec<CallRow>) -> Result<Vec<(JobId, Fate)>, (Error, Vec<CallRow>)> {
+        let written = self.births.enqueue(&self.store, rows).await?;
+        let fate = |claimed_at: Option<_>| match claimed_at {
+            Some(_) => Fate::Claimed,
+            None => Fate::Waits,
+        };
+        let written = written.rows.iter();
+        Ok(written.map(|row| (row.id, fate(row.claimed_at))).collect())
+    }
+
+    async fn insert_one_by_one(&self, rows: &[CallRow], answers: Vec<Answer>) {
         for (row, answer) in rows.iter().zip(answers) {
             let inserted = self.store.enqueue(std::slice::from_ref(row)).await;
-            let _gone =
-                answer.send(inserted.and_then(|ids| ids.first().copied().ok_or_else(no_id)));
+            let id = inserted.and_then(|ids| ids.first().copied().ok_or_else(no_id));
+            let _gone = answer.send(id.map(|id| (id, Fate::Waits)));
         }
     }
 }
 
-fn refuse(answers: Vec<oneshot::Sender<Result<JobId, Error>>>, error: &Error) {
+fn refuse(answers: Vec<Answer>, error: &Error) {
     for answer in answers {
         let _gone = answer.send(Err(error.again()));
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Client;
+use super::coalescer::Fate;
 use crate::Error;
 use crate::job::{
     Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf,
@@ -37,8 +38,10 @@ impl Client {
     pub async fn enqueue(&self, call: impl Into<Call>) -> Result<JobId, Error> {
         let row = self.check(call.into())?;
         let (notice, ordering) = (notice_of(&row), row.ordering());
-        let id = self.0.coalescer.enqueue(row).await?;
-        self.tell(notice);
+        let (id, fate) = self.0.coalescer.enqueue(row).await?;
+        if fate == Fate::Waits {
+            self.tell(notice);
+        }
         self.turn(TurnAfter::Enqueue, ordering);
         Ok(id)
     }
@@ -60,19 +63,15 @@ impl Client {
         if part.is_empty() {
             return Ok(Vec::new());
         }
+        let next = self.next_part(&mut calls)?;
+        if next.is_empty() {
+            // One statement is all or nothing by itself, in one round trip instead of three.
+            return self.write_part(part).await;
+        }
         let mut told = Told::default();
         told.note(&part);
-        let next = self.next_part(&mut calls)?;
-        let ids = if next.is_empty() {
-            // One statement is all or nothing by itself, in one round trip instead of three.
-            self.0.store.enqueue(&part).await?
-        } else {
-            self.write_parts(part, next, &mut calls, &mut told).await?
-        };
-        told.queues
-            .into_iter()
-            .for_each(|((queue, is_due), priority)| self.tell(notice(queue, is_due, priority)));
-        self.turn(TurnAfter::Enqueue, told.keys);
+        let ids = self.write_parts(part, next, &mut calls, &mut told).await?;
+        self.tell_of(told);
         Ok(ids)
     }
 
@@ -133,6 +132,13 @@ impl Client {
         self.0.announcer.announce(notice);
     }
 
+    fn tell_of(&self, told: Told) {
+        for ((queue, is_due), priority) in told.queues {
+            self.tell(notice(queue, is_due, priority));
+        }
+        self.turn(TurnAfter::Enqueue, told.keys);
+    }
+
     fn tell_later(&self, told: Told) {
         let client = self.clone();
         tokio::spawn(async move {
@@ -144,6 +150,32 @@ impl Client {
                 client.turn(TurnAfter::Enqueue, told.keys.iter().cloned());
             }
         });
+    }
+
+    async fn write_part(&self, rows: Vec<CallRow>) -> Result<Vec<JobId>, Error> {
+        if self.0.births.is_any_offered() {
+            // A task of its own, never cut off: what is born must come into somebody's hands, whatever
+            // becomes of the caller.
+            let writing = tokio::spawn(self.clone().write_births(rows));
+            return writing.await.unwrap_or_else(|cut_off| {
+                let text = "cannot enqueue: the runtime that was to do it has ended";
+                Err(Error::database(text).because(cut_off))
+            });
+        }
+        let ids = self.0.store.enqueue(&rows).await?;
+        let mut told = Told::default();
+        told.note(&rows);
+        self.tell_of(told);
+        Ok(ids)
+    }
+
+    async fn write_births(self, rows: Vec<CallRow>) -> Result<Vec<JobId>, Error> {
+        let written = self.0.births.enqueue(&self.0.store, rows).await;
+        let written = written.map_err(|(error, _)| error)?;
+        let mut told = Told::default();
+        told.note(&written.waiting);
+        self.tell_of(told);
+        Ok(written.ids())
     }
 
     async fn write_parts<C: Into<Call>>(

@@ -2,7 +2,9 @@
 //! process that has no workers and knows only names.
 
 mod announcer;
+mod births;
 mod breakers;
+mod candidates;
 mod coalescer;
 mod control;
 mod enqueue;
@@ -18,6 +20,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use births::{Asks, Birth, Births, Loan};
 pub use breakers::BreakerControl;
 pub use explain::{Explanation, Reason};
 pub use letters::ChosenDead;
@@ -58,6 +61,7 @@ struct Inner {
     kinds: HashMap<String, Arc<Kind>>,
     payload_limit: usize,
     wakeups: Wakeups,
+    births: Births,
     coalescer: Arc<Coalescer>,
     announcer: Arc<Announcer>,
     turns: Turns,
@@ -69,6 +73,7 @@ pub(crate) struct ClientParts {
     pub(crate) kinds: HashMap<String, Arc<Kind>>,
     pub(crate) payload_limit: usize,
     pub(crate) wakeups: Wakeups,
+    pub(crate) births: Births,
 }
 
 impl Client {
@@ -94,12 +99,12 @@ impl Client {
         check_payload_limit(payload_limit)?;
         let store = Store::new(database, Lanes::CLIENT_ONLY)?;
         store.database().check_schema().await?;
-        let (kinds, wakeups) = (HashMap::new(), Wakeups::default());
         Ok(Self::from_parts(ClientParts {
             store,
-            kinds,
+            kinds: HashMap::new(),
             payload_limit,
-            wakeups,
+            wakeups: Wakeups::default(),
+            births: Births::default(),
         }))
     }
 
@@ -109,8 +114,9 @@ impl Client {
             kinds,
             payload_limit,
             wakeups,
+            births,
         } = parts;
-        let coalescer = Arc::new(Coalescer::new(store.clone()));
+        let coalescer = Arc::new(Coalescer::new(store.clone(), births.clone()));
         let announcer = Arc::new(Announcer::new(store.clone()));
         let turns = Turns::new(store.clone());
         Self(Arc::new(Inner {
@@ -118,6 +124,7 @@ impl Client {
             kinds,
             payload_limit,
             wakeups,
+            births,
             coalescer,
             announcer,
             turns,

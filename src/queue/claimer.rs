@@ -2,7 +2,8 @@
 //!
 //! A claim whose answer was lost (a time-out, a broken connection) may have given this node jobs that
 //! are in nobody's hands here. It leaves a doubt, which outlives the fetcher, and the next claim first
-//! looks for them by their rows.
+//! looks for them by their rows. One claim at a time, whatever fetcher made it: a look must not find what
+//! another one is about to hand over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +38,7 @@ pub(super) struct Claimer {
     doubt: Arc<Mutex<Option<Doubt>>>,
     /// The queue's limits, as the last claim found them.
     limits: Arc<Mutex<Option<Limits>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A claim failed, and may have been made.
@@ -53,18 +55,26 @@ impl Claimer {
             queue: Arc::clone(queue),
             doubt: Arc::default(),
             limits: Arc::default(),
+            turn: Arc::default(),
         }
     }
 
-    /// Claims what is wanted, or finds again what a lost answer gave.
+    /// Whether the next claim has to look for jobs that nobody here holds.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let custody = &self.office.custody;
+        self.lock().is_some() || custody.is_in_doubt(&self.queue, Instant::now())
+    }
+
+    /// Claims what is wanted, which may be nothing, or finds again what a lost answer gave.
     pub(super) async fn claim(
         &self,
         request: ClaimRequest,
         alone: Option<OwnedSemaphorePermit>,
     ) -> Claimed {
+        let _turn = self.turn.lock().await;
         let began = Instant::now();
         let doubt = self.lock().take();
-        let is_in_doubt = self.office.custody.take_doubt(&self.queue) || doubt.is_some();
+        let is_in_doubt = self.office.custody.take_doubt(&self.queue, began) || doubt.is_some();
         let alone = alone.or(doubt.and_then(|doubt| doubt.alone));
         let Found { jobs, is_reclaimed } = match self.jobs(&request, is_in_doubt).await {
             Ok(found) => found,
@@ -113,7 +123,7 @@ impl Claimer {
             }
         }
         // Breakers may keep every kind waiting, and looking for none of them would read all that wait.
-        let jobs = match request.kinds.is_empty() {
+        let jobs = match request.kinds.is_empty() || request.limit == 0 {
             true => Vec::new(),
             false => self.available(request).await?,
         };

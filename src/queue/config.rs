@@ -26,6 +26,17 @@ const MAX_POLL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most jobs that a worker may ask for at a time, and that may be claimed ahead.
 const MAX_STEP: u32 = 10_000;
 
+/// What becomes of jobs that this process enqueues while its own workers wait for some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtBirth {
+    /// They are inserted as claimed by this node, as far as nobody waits before them, and start without a
+    /// claim.
+    #[default]
+    Claimed,
+    /// They are inserted as available, for whichever node claims them first.
+    Available,
+}
+
 /// A queue that this node serves.
 ///
 /// # Examples
@@ -49,6 +60,7 @@ pub struct Queue {
     pub(crate) look_ahead: u32,
     pub(crate) poll_every: Duration,
     pub(crate) cancel_grace: Duration,
+    pub(crate) at_birth: AtBirth,
     pub(crate) state: StateFactory,
     pub(crate) through: Vec<Through>,
     pub(crate) autoscale: Option<Autoscale>,
@@ -64,6 +76,7 @@ impl Queue {
             look_ahead: DEFAULT_LOOK_AHEAD,
             poll_every: DEFAULT_POLL_EVERY,
             cancel_grace: DEFAULT_CANCEL_GRACE,
+            at_birth: AtBirth::default(),
             state: StateFactory::nothing(),
             through: Vec::new(),
             autoscale: None,
@@ -103,6 +116,22 @@ impl Queue {
     /// returns what is not asked for after all.
     pub fn look_ahead(mut self, look_ahead: u32) -> Self {
         self.look_ahead = look_ahead;
+        self
+    }
+
+    /// Says what becomes of jobs that this process enqueues while its own workers wait for some (default
+    /// [`AtBirth::Claimed`]).
+    ///
+    /// Claimed at birth, a job starts as soon as its enqueue is durable, and costs the database a write less.
+    /// Urgency and order are kept: nothing is claimed at birth while the queue has something to run that is
+    /// as urgent or more. No more than what is asked for, and the look-ahead that a claim would have, is
+    /// claimed so; the rest, jobs with an ordering key, kinds that are not registered here, and what is
+    /// enqueued in a transaction of yours or in several statements are available to all.
+    ///
+    /// Choose [`AtBirth::Available`] if long jobs are enqueued by one node and are to spread over many: a
+    /// node with idle workers keeps its own jobs otherwise.
+    pub fn at_birth(mut self, at_birth: AtBirth) -> Self {
+        self.at_birth = at_birth;
         self
     }
 

@@ -3,9 +3,10 @@
 //! Fetchers add to it a batch at a time, the ledger takes off a batch at a time, and whoever must stop
 //! an attempt finds its signal here. Workers never touch it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -22,11 +23,25 @@ struct Held {
     is_claimed_again: bool,
 }
 
+/// A queue may have jobs by their rows which nobody here holds.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// Nobody has looked for them.
+    is_new: bool,
+    /// When to look again for what a first look may have come too early for.
+    again_at: Option<Instant>,
+}
+
+impl Doubt {
+    fn is_due(&self, now: Instant) -> bool {
+        self.is_new || self.again_at.is_some_and(|at| at <= now)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Custody {
     held: Mutex<ById<Held>>,
-    /// Queues that have jobs by their rows which nobody here holds.
-    doubts: Mutex<HashSet<Arc<str>>>,
+    doubts: Mutex<HashMap<Arc<str>, Doubt>>,
     /// The board is closing and its grace is over: what is cut off now was interrupted, not crashed.
     is_interrupting: AtomicBool,
     /// Queues that are being removed, and whose grace is over.
@@ -89,18 +104,45 @@ impl Custody {
                 doubts.insert(gone.queue);
             }
         }
-        if !doubts.is_empty() {
-            let known = &mut *self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-            known.extend(doubts.iter().map(Arc::clone));
+        for queue in &doubts {
+            self.doubt(queue, None);
         }
         self.released.notify_waiters();
         doubts
     }
 
-    /// Whether this queue has jobs by their rows which nobody here may hold. Whoever asks looks for them.
-    pub(crate) fn take_doubt(&self, queue: &str) -> bool {
-        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        doubts.remove(queue)
+    /// This queue may have jobs by their rows which nobody here holds; some may get there by `again_at`.
+    pub(crate) fn doubt(&self, queue: &Arc<str>, again_at: Option<Instant>) {
+        let mut doubts = self.doubts();
+        let doubt = doubts.entry(Arc::clone(queue)).or_default();
+        doubt.is_new = true;
+        doubt.again_at = doubt.again_at.max(again_at);
+    }
+
+    /// Whether somebody has to look for jobs of this queue that nobody here holds.
+    pub(crate) fn is_in_doubt(&self, queue: &str, now: Instant) -> bool {
+        let doubts = self.doubts();
+        doubts.get(queue).is_some_and(|doubt| doubt.is_due(now))
+    }
+
+    /// Whether any queue is in doubt, now or later.
+    pub(crate) fn is_any_in_doubt(&self) -> bool {
+        !self.doubts().is_empty()
+    }
+
+    /// As [`is_in_doubt`](Self::is_in_doubt). Whoever asks looks for them.
+    pub(crate) fn take_doubt(&self, queue: &str, now: Instant) -> bool {
+        let mut doubts = self.doubts();
+        let Some(doubt) = doubts.get_mut(queue) else {
+            return false;
+        };
+        let is_due = doubt.is_due(now);
+        doubt.is_new = false;
+        doubt.again_at = doubt.again_at.filter(|at| *at > now);
+        if doubt.again_at.is_none() {
+            doubts.remove(queue);
+        }
+        is_due
     }
 
     /// Every attempt in custody.
@@ -192,8 +234,35 @@ impl Custody {
         interrupted.unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn doubts(&self) -> MutexGuard<'_, HashMap<Arc<str>, Doubt>> {
+        // Nothing panics while it holds the lock.
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, ById<Held>> {
         // Nothing panics while it holds the lock, so a poisoned one guards a whole map.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_doubt_is_looked_after_at_once_and_again_when_nothing_can_come_any_more() {
+        let (custody, queue, now) = (Custody::default(), Arc::from("mail"), Instant::now());
+        let later = now + Duration::from_secs(1);
+        assert!(!custody.take_doubt(&queue, now));
+        custody.doubt(&queue, Some(later));
+        custody.doubt(&queue, None);
+        assert!(custody.is_in_doubt(&queue, now));
+        assert!(custody.take_doubt(&queue, now));
+        assert!(!custody.take_doubt(&queue, now));
+        assert!(custody.is_any_in_doubt());
+        assert!(custody.take_doubt(&queue, later));
+        assert!(!custody.is_any_in_doubt());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Workers ask; the fetcher claims as many jobs as are asked for, plus a look-ahead, in one statement
 //! at a time. While a claim is in flight the asks gather, so batches form by themselves. After a claim
-//! that came back short it rests until something is announced, or until the next poll.
+//! that came back short it rests until something is announced, or until the next poll. Meanwhile it lends
+//! what it would claim to enqueues of this process, and gets jobs that are claimed from their birth.
 //!
 //! What is lost if it is killed at any await: nothing. The claim runs in a task of its own, which is
 //! never cut off; leases that find nobody are dropped, and answer for themselves. Workers subscribe to
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::arrivals::Arrivals;
 use super::claim_hint::ClaimHint;
 use super::claimer::{Claimed, Claimer};
 use super::fuse::Rationed;
@@ -21,7 +23,7 @@ use super::look_ahead::LookAhead;
 use super::rationing::{Rationing, hand_out};
 use super::{Counters, Desk, Office, Patience, Queue};
 use crate::Error;
-use crate::client::Interest;
+use crate::client::{Interest, Loan};
 use crate::planted::{Bug, planted};
 use crate::stage::{Mailbox, Outlet, Producer, StageResult};
 use crate::store::{ClaimBound, ClaimRequest, Notice};
@@ -38,6 +40,10 @@ const REST_WHEN_FULL: Duration = Duration::from_millis(5);
 pub(super) enum FetcherMessage {
     /// A claim has come back.
     Claimed(Claimed),
+    /// These were claimed at birth. The asks that were lent for them return when they are taken in.
+    Born(Vec<Lease>, Loan),
+    /// An enqueue may have claimed some that nobody here holds.
+    LookAfterBirths,
     /// Jobs of this priority have come, or the queue is paused, resumed or closed.
     Wake(i16),
     /// Look for what nobody announced.
@@ -53,6 +59,7 @@ pub(super) struct FetcherArgs {
     pub(super) queue: Queue,
     pub(super) desk: Arc<Desk>,
     pub(super) claimer: Claimer,
+    pub(super) arrivals: Arc<Arrivals>,
 }
 
 pub(super) struct Fetcher {
@@ -61,6 +68,8 @@ pub(super) struct Fetcher {
     hint: ClaimHint,
     look_ahead: LookAhead,
     rationing: Rationing,
+    /// The same for births: what the workers will finish while an enqueue is in flight.
+    birth_ahead: LookAhead,
     patience: Patience,
     flow: Flow,
     myself: Option<Mailbox<FetcherMessage>>,
@@ -97,6 +106,7 @@ impl Producer for Fetcher {
                 let _gone = wakes.send(FetcherMessage::Wake(*priority));
             }
         });
+        self.args.arrivals.come_to(myself.clone());
         self.myself = Some(myself);
         self.poll_later();
         Ok(())
@@ -117,6 +127,8 @@ impl Producer for Fetcher {
         match message {
             // What it brought is to be delivered first.
             FetcherMessage::Claimed(claimed) => return self.claimed(claimed, outlet),
+            FetcherMessage::Born(leases, loan) => self.born(leases, loan, outlet),
+            FetcherMessage::LookAfterBirths => self.look_after_births(),
             FetcherMessage::Wake(priority) => self.woken(priority, outlet),
             FetcherMessage::Poll => self.poll(outlet),
             FetcherMessage::Retry => self.retry(),
@@ -133,6 +145,7 @@ impl Fetcher {
             hint: ClaimHint::new(Instant::now()),
             look_ahead: LookAhead::new(args.queue.look_ahead),
             rationing: Rationing::new(&args.office),
+            birth_ahead: LookAhead::new(args.queue.look_ahead),
             patience: Patience::default(),
             flow: Flow::Open,
             myself: None,
@@ -186,6 +199,23 @@ impl Fetcher {
         Ok(())
     }
 
+    fn born(&mut self, leases: Vec<Lease>, loan: Loan, outlet: &mut Outlet<Lease>) {
+        self.birth_ahead.claim_took(loan.age());
+        Counters::add(&self.args.office.counters.claimed, leases.len());
+        if self.args.desk.is_open() {
+            outlet.emit_all(leases);
+        }
+        // Before the asks return, which are met now.
+        self.offer(outlet);
+        drop(loan);
+    }
+
+    /// Looks again when the server has given the statement up for certain.
+    fn look_after_births(&self) {
+        let again = FetcherMessage::Wake(i16::MAX);
+        self.send_after(self.args.arrivals.settled_after(), again);
+    }
+
     fn claim_failed(&mut self, error: &Error) {
         self.args.office.vitals.degraded(&self.role, error);
         self.flow = Flow::Resting;
@@ -237,9 +267,10 @@ impl Fetcher {
         self.send_after(period, FetcherMessage::Poll);
     }
 
-    /// How many jobs to claim: what is asked for and the look-ahead, less what is in hand.
+    /// How many jobs to claim: what is asked for and not lent, and the look-ahead, less what is in hand.
     fn wanted(&self, outlet: &Outlet<Lease>) -> u32 {
         let asked = u32::try_from(outlet.demand()).unwrap_or(u32::MAX);
+        let asked = asked.saturating_sub(self.args.arrivals.lent());
         let workers = outlet.consumers();
         let ahead = self.look_ahead.size(workers, outlet.service_time());
         let in_hand = outlet.buffered() as u32;
@@ -252,6 +283,26 @@ impl Fetcher {
         wanted.min(MAX_CLAIM).min(room as u32)
     }
 
+    /// Lends to enqueues what would be claimed if there was anything. What is lent already is a part of it.
+    fn offer(&self, outlet: &Outlet<Lease>) {
+        let is_idle = self.flow == Flow::Dry && self.args.desk.is_open();
+        let jobs = match is_idle && !self.args.claimer.is_in_doubt() {
+            true => self.expected(outlet),
+            false => 0,
+        };
+        self.args.arrivals.offer(jobs);
+    }
+
+    /// How many jobs may be born for this queue now.
+    fn expected(&self, outlet: &Outlet<Lease>) -> u32 {
+        let asked = u32::try_from(outlet.demand()).unwrap_or(u32::MAX);
+        let workers = outlet.consumers();
+        let ahead = self.birth_ahead.size(workers, outlet.service_time());
+        let in_hand = outlet.buffered() as u32;
+        let expected = asked.saturating_add(ahead.saturating_sub(in_hand));
+        expected.min(MAX_CLAIM).min(self.room() as u32)
+    }
+
     /// How many jobs may be claimed before the ledger, or a follower of attempts that is to get them
     /// all, has caught up.
     fn room(&self) -> usize {
@@ -261,6 +312,22 @@ impl Fetcher {
     }
 
     fn claim_if_needed(&mut self, outlet: &Outlet<Lease>) {
+        let is_in_doubt = self.args.claimer.is_in_doubt();
+        if is_in_doubt && self.flow == Flow::Dry {
+            self.flow = Flow::Open;
+        }
+        self.offer(outlet);
+        if is_in_doubt {
+            // What is on its way into its hands is not to be found by a look; its end wakes.
+            if self.flow == Flow::Open && !self.args.arrivals.is_any_lent() {
+                let limit = match self.args.desk.is_open() {
+                    true => self.wanted(outlet),
+                    false => 0,
+                };
+                self.claim_up_to(limit);
+            }
+            return;
+        }
         if !self.args.desk.is_open() {
             return;
         }
@@ -278,6 +345,10 @@ impl Fetcher {
         if limit == 0 {
             return self.rest_if_full(outlet);
         }
+        self.claim_up_to(limit);
+    }
+
+    fn claim_up_to(&mut self, limit: u32) {
         let alone = self.try_alone();
         let request = ClaimRequest {
             kinds: self.args.office.breakers.free(),
@@ -369,7 +440,7 @@ impl Fetcher {
     /// Jobs are asked for, but too many answers are unconfirmed: looks again when the ledger has had
     /// some time.
     fn rest_if_full(&mut self, outlet: &Outlet<Lease>) {
-        if outlet.demand() > 0 {
+        if outlet.demand() > 0 && self.room() == 0 {
             self.flow = Flow::Resting;
             self.send_after(REST_WHEN_FULL, FetcherMessage::Retry);
         }
@@ -379,5 +450,11 @@ impl Fetcher {
         if let Some(myself) = &self.myself {
             myself.send_after(wait, message);
         }
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.args.arrivals.offer(0);
     }
 }

@@ -1,6 +1,7 @@
 //! One queue: its fetcher (a producer of leases), its workers (consumers), and the custody of what
 //! they hold.
 
+mod arrivals;
 mod autoscale;
 mod autoscaler;
 mod batch;
@@ -48,7 +49,7 @@ pub(crate) use burials::Burials;
 pub use burials::Buried;
 pub(crate) use calls::Call;
 pub use config::{
-    DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
+    AtBirth, DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
     DEFAULT_WORKERS, Queue,
 };
 pub(crate) use custody::Custody;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::{Breakers, Burials, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals};
-use crate::client::{Client, Wakeups};
+use crate::client::{Births, Client, Wakeups};
 use crate::handler::Registry;
 use crate::job::NodeId;
 use crate::store::{NodeCard, Store};
@@ -25,6 +25,7 @@ pub(crate) struct Office {
     pub(crate) registry: Registry,
     pub(crate) breakers: Breakers,
     pub(crate) wakeups: Wakeups,
+    pub(crate) births: Births,
     pub(crate) outbox: Outbox,
     pub(crate) custody: Custody,
     pub(crate) vitals: Vitals,
@@ -48,11 +49,23 @@ impl Office {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    /// No fetcher claims from here on.
+    /// No fetcher claims from here on, and no job is claimed at birth.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
+        self.births.close();
         self.desks.all().iter().for_each(|desk| desk.close());
         self.wakeups.wake_queues();
+    }
+
+    /// Whether jobs may be this node's by their rows: in its hands, on the way there, or unknown to it.
+    pub(crate) fn may_hold_jobs(&self) -> bool {
+        self.custody.count() > 0 || self.births.is_any_lent() || self.custody.is_any_in_doubt()
+    }
+
+    /// Waits until nothing is in hand and nothing on the way there. To be called when it is closed.
+    pub(crate) async fn empty(&self) {
+        self.births.returned().await;
+        self.custody.empty().await;
     }
 }
 

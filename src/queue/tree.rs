@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::arrivals::Arrivals;
 use super::autoscaler::{Autoscaler, AutoscalerArgs};
 use super::claimer::Claimer;
 use super::executor::JobPanicked;
@@ -59,6 +60,7 @@ fn fetcher(desk: &Arc<Desk>, office: &Arc<Office>) -> StageSpec<Produces<Fetcher
         queue: queue.clone(),
         desk: Arc::clone(desk),
         claimer: Claimer::new(office, &queue.name),
+        arrivals: Arrivals::new(office, queue),
     };
     // It claims what is asked for and a bounded look-ahead.
     stage::producer("fetcher", move || Fetcher::new(args.clone()))

@@ -7,9 +7,9 @@ use diesel::sql_types::{
     Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
 };
 
-use super::Store;
 use super::pool::is_conflict;
 use super::statement::typed;
+use super::{CallRow, Store};
 use crate::Error;
 use crate::job::{Attempt, Backoff, Fingerprint, JobId, NodeId, Stored};
 
@@ -66,6 +66,28 @@ pub(crate) struct ClaimedJob {
 }
 
 impl ClaimedJob {
+    /// What `row` has become, which was claimed as it was enqueued.
+    pub(crate) fn at_birth(row: CallRow, id: JobId, enqueued_at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            attempt: Attempt::from_i32(1),
+            kind: row.kind.into_owned(),
+            priority: row.priority,
+            failures: 0,
+            deaths: 0,
+            max_attempts: row.max_attempts.map(i16::unsigned_abs),
+            time_limit: row.time_limit_ms.map(time_limit),
+            backoff: row.backoff,
+            enqueued_at,
+            version: row.version,
+            fingerprint: row.fingerprint,
+            payload: row.payload,
+            ordering_key: row.ordering_key,
+            // In a queue with limits nobody is claimed at birth.
+            is_limited: false,
+        }
+    }
+
     pub(crate) fn bound(&self) -> ClaimBound {
         ClaimBound {
             priority: self.priority,
@@ -183,6 +205,10 @@ fn in_claim_order(rows: Vec<Row>) -> Vec<ClaimedJob> {
     jobs
 }
 
+fn time_limit(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}
+
 fn claimed((identity, limits, call, keys): Row) -> ClaimedJob {
     let (id, attempt, kind, priority, failures, deaths) = identity;
     let (max_attempts, time_limit_ms, backoff) = limits;
@@ -196,7 +222,7 @@ fn claimed((identity, limits, call, keys): Row) -> ClaimedJob {
         failures: failures.unsigned_abs(),
         deaths: deaths.unsigned_abs(),
         max_attempts: max_attempts.map(i16::unsigned_abs),
-        time_limit: time_limit_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+        time_limit: time_limit_ms.map(time_limit),
         // A backoff that a newer build wrote and this one cannot read: the kind's own serves.
         backoff: backoff.and_then(|json| serde_json::from_value(json).ok()),
         enqueued_at,

@@ -1,6 +1,12 @@
 //! `enqueue`: calls become rows, alone, in bulk, or inside a transaction of the caller's own.
+//! `enqueue_claimed`: calls become rows that are a node's own from their birth.
 
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz,
+};
 use tokio_postgres::types::ToSql;
 
 use super::Store;
@@ -9,9 +15,29 @@ use super::executor::{Executor, OwnQuery};
 use super::pool::Session;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
-use crate::job::JobId;
+use crate::job::{JobId, NodeId};
 
 const VERB: &str = "enqueue";
+
+/// Which calls a node has asked for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) node: NodeId,
+    /// The kinds that it can run.
+    pub(crate) kinds: Arc<[String]>,
+    /// Each queue with such calls.
+    pub(crate) queues: Vec<Arc<str>>,
+    /// Of each call, whether it is one of them.
+    pub(crate) calls: Vec<bool>,
+}
+
+/// A row that was inserted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Enqueued {
+    pub(crate) id: JobId,
+    /// When, if it was claimed by that.
+    pub(crate) claimed_at: Option<DateTime<Utc>>,
+}
 
 /// The columns as values for diesel. A macro, because the values borrow from one another.
 macro_rules! diesel_binds {
@@ -62,6 +88,49 @@ impl Store {
     pub(crate) async fn enqueue(&self, rows: &[CallRow]) -> Result<Vec<JobId>, Error> {
         let mut session = self.clients().await?;
         insert(&mut session, &self.sql().enqueue, rows).await
+    }
+
+    /// Inserts rows in one statement, all or nothing, and claims those that are wanted, unless somebody
+    /// waits before them. Answers in their order.
+    ///
+    /// It is asked what is wanted when there is a connection: from then on an error may mean that all was
+    /// done.
+    pub(crate) async fn enqueue_claimed(
+        &self,
+        rows: &[CallRow],
+        want: impl FnOnce() -> Option<Wanted> + Send,
+    ) -> Result<Vec<Enqueued>, Error> {
+        let mut session = self.clients().await?;
+        let Some(wanted) = want() else {
+            let ids = insert(&mut session, &self.sql().enqueue, rows).await?;
+            let enqueued = |id| Enqueued {
+                id,
+                claimed_at: None,
+            };
+            return Ok(ids.into_iter().map(enqueued).collect());
+        };
+        let columns = Columns::of(rows);
+        let queues: Vec<&str> = wanted.queues.iter().map(|queue| &**queue).collect();
+        let node = wanted.node.as_i64();
+        let of_calls = diesel_binds!(columns);
+        let of_node: [&dyn Bind; 4] = [
+            &typed::<Array<Bool>, _>(&wanted.calls),
+            &typed::<BigInt, _>(&node),
+            &typed::<Array<Text>, _>(&*wanted.kinds),
+            &typed::<Array<Text>, _>(&queues),
+        ];
+        let binds = [&of_calls[..], &of_node[..]].concat();
+        let statement = &self.sql().enqueue_claimed;
+        let rows = session
+            .fetch::<(BigInt, Bool, Timestamptz), (i64, bool, DateTime<Utc>)>(
+                VERB, statement, &binds,
+            )
+            .await?;
+        let enqueued = |(id, is_claimed, enqueued_at): (_, bool, _)| Enqueued {
+            id: JobId::from_i64(id),
+            claimed_at: is_claimed.then_some(enqueued_at),
+        };
+        Ok(rows.into_iter().map(enqueued).collect())
     }
 
     /// Begins a bulk enqueue: several statements in one transaction, all or nothing.

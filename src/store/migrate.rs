@@ -25,6 +25,10 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../migrations/2026-11-24-000001_board/up.sql"),
     },
     Migration {
+        version: "20261125000002",
+        up: include_str!("../../migrations/2026-11-25-000002_birth/up.sql"),
+    },
+    Migration {
         version: "20261125000004",
         up: include_str!("../../migrations/2026-11-25-000004_control/up.sql"),
     },

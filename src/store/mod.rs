@@ -48,6 +48,7 @@ pub use database::{
     DEFAULT_CLIENT_CONNECTIONS, DEFAULT_CONNECT_TIMEOUT, DEFAULT_SCHEMA, DEFAULT_STATEMENT_TIMEOUT,
     Database,
 };
+pub(crate) use enqueue::{Enqueued, Wanted};
 pub use executor::Executor;
 pub(crate) use explain::{Ended, Place, Standing};
 pub(crate) use letters::DeadPart;
@@ -104,6 +105,7 @@ statements!(
     delete,
     depth,
     enqueue,
+    enqueue_claimed,
     explain,
     force,
     forget,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::BoxError;
-use crate::client::{Client, ClientParts, Wakeups};
+use crate::client::{Births, Client, ClientParts, Wakeups};
 use crate::handler::{
     Attachments, Context, ContextParts, Handler, Job, Shelf, StopSignal, WorkerState, install_hook,
     kept, kept_as,
@@ -235,6 +235,7 @@ fn nowhere() -> Client {
         kinds: HashMap::new(),
         payload_limit: DEFAULT_PAYLOAD_LIMIT,
         wakeups: Wakeups::default(),
+        births: Births::default(),
     })
 }
 

@@ -12,6 +12,7 @@ mod alone;
 mod application;
 mod autoscale;
 mod batches;
+mod birth;
 mod breaker;
 mod cancel;
 mod checkpoints;

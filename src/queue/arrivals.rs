@@ -1,0 +1,115 @@
+//! Where jobs come in that were claimed at birth: leases for the fetcher, whichever one serves the queue.
+//!
+//! It outlives the fetcher. What comes while there is none is dropped as leases, which are released.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::fetcher::FetcherMessage;
+use super::lease::Lease;
+use super::{AtBirth, Office, Queue};
+use crate::client::{Asks, Birth};
+use crate::stage::Mailbox;
+
+/// How long after its own time limits a statement may still be under way.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// The births of a queue.
+pub(super) struct Arrivals {
+    /// None if its jobs are available at birth.
+    asks: Option<Arc<Asks>>,
+    fetcher: Arc<Mutex<Option<Mailbox<FetcherMessage>>>>,
+    settled_after: Duration,
+}
+
+impl Arrivals {
+    pub(super) fn new(office: &Arc<Office>, queue: &Queue) -> Arc<Self> {
+        let fetcher: Arc<Mutex<Option<Mailbox<FetcherMessage>>>> = Arc::default();
+        let settled_after = office.store.database().statement_limit() + SLACK;
+        let births = || {
+            let (name, to) = (Arc::clone(&queue.name), Arc::clone(&fetcher));
+            // The office has the register that keeps this.
+            let office = Arc::downgrade(office);
+            move |birth| {
+                // A board that is gone has waited for every birth, or left its place in the list of nodes to
+                // those who take its jobs back.
+                if let Some(office) = office.upgrade() {
+                    arrive(birth, &office, &name, &to, settled_after);
+                }
+            }
+        };
+        let asks = match queue.at_birth {
+            AtBirth::Claimed => {
+                let of = Arc::downgrade(office);
+                // Those that a breaker keeps waiting are not born either.
+                let kinds = move || match of.upgrade() {
+                    Some(office) => office.breakers.free(),
+                    None => Arc::default(),
+                };
+                let node = office.node;
+                Some(office.births.of_queue(&queue.name, node, kinds, births()))
+            }
+            AtBirth::Available => None,
+        };
+        Arc::new(Self {
+            asks,
+            fetcher,
+            settled_after,
+        })
+    }
+
+    /// What is born from now on comes to this fetcher.
+    pub(super) fn come_to(&self, fetcher: Mailbox<FetcherMessage>) {
+        *lock(&self.fetcher) = Some(fetcher);
+    }
+
+    /// Lends so many asks, with those that are lent.
+    pub(super) fn offer(&self, jobs: u32) {
+        if let Some(asks) = &self.asks {
+            asks.offer(jobs);
+        }
+    }
+
+    pub(super) fn lent(&self) -> u32 {
+        self.asks.as_ref().map_or(0, |asks| asks.lent())
+    }
+
+    pub(super) fn is_any_lent(&self) -> bool {
+        self.asks.as_ref().is_some_and(|asks| asks.is_lent())
+    }
+
+    /// When an enqueue without an answer has come to its end on the server, too.
+    pub(super) fn settled_after(&self) -> Duration {
+        self.settled_after
+    }
+}
+
+fn arrive(
+    birth: Birth,
+    office: &Arc<Office>,
+    queue: &Arc<str>,
+    fetcher: &Mutex<Option<Mailbox<FetcherMessage>>>,
+    settled_after: Duration,
+) {
+    let message = match birth {
+        Birth::Born(jobs, loan) => {
+            FetcherMessage::Born(Lease::take(jobs, queue, office, None), loan)
+        }
+        Birth::InDoubt => {
+            // The statement may still be under way on the server, so one look is not enough.
+            let again_at = Instant::now() + settled_after;
+            office.custody.doubt(queue, Some(again_at));
+            FetcherMessage::LookAfterBirths
+        }
+    };
+    let to = lock(fetcher).clone();
+    // If it is gone, the leases are dropped, which releases them; its successor looks after doubts.
+    drop(to.map(|to| to.send(message)));
+}
+
+fn lock(
+    fetcher: &Mutex<Option<Mailbox<FetcherMessage>>>,
+) -> std::sync::MutexGuard<'_, Option<Mailbox<FetcherMessage>>> {
+    // Nothing panics while it holds the lock.
+    fetcher.lock().unwrap_or_else(PoisonError::into_inner)
+}
