@@ -29,6 +29,7 @@ declare
     verb  text;
 begin
     verb := case
+        when tg_op = 'INSERT' and new.state = 'executing' then 'birth'
         when tg_op = 'INSERT' then 'enqueue'
         when query like '%process_died%' then 'rescue'
         when query like '%after_ms, failure, output%' then 'settle'

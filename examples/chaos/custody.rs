@@ -49,7 +49,7 @@ fn attempts_grow(evidence: &Evidence) -> Verdict {
 fn claim_of<'a>(evidence: &'a Evidence, run: &Run) -> Option<&'a Change> {
     let of_job = evidence.changes.get(&run.job)?;
     of_job.iter().find(|change| {
-        change.verb == "claim"
+        change.is_claim()
             && change.new_attempt == Some(run.attempt)
             && change.who == Some(run.who)
             && change.at <= run.began + CLOCKS

@@ -30,6 +30,13 @@ pub(crate) struct Change {
     pub(crate) due_at: Option<i64>,
 }
 
+impl Change {
+    /// Whether the job became a node's own, by a claim or by its enqueue.
+    pub(crate) fn is_claim(&self) -> bool {
+        matches!(&*self.verb, "claim" | "birth")
+    }
+}
+
 /// A handler that began.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
@@ -178,7 +185,8 @@ impl Evidence {
                      (extract(epoch from due_at) * 1000000)::bigint from chaos.audit order by seq";
         for row in tables.query(audit, &[]).await? {
             let change = change(&row);
-            if let ("claim", Some(node), Some(who)) = (&*change.verb, change.new_node, change.who) {
+            if let (true, Some(node), Some(who)) = (change.is_claim(), change.new_node, change.who)
+            {
                 self.nodes.entry(node).or_insert(who);
             }
             self.changes.entry(change.job).or_default().push(change);

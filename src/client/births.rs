@@ -287,6 +287,12 @@ impl Written {
 }
 
 fn hand_over(loans: Vec<Loan>, rows: Vec<CallRow>, enqueued: Vec<Enqueued>) -> Written {
+    if loans.is_empty() {
+        return Written {
+            rows: enqueued,
+            waiting: rows,
+        };
+    }
     let with_jobs = |loan: Loan| {
         let jobs = Vec::with_capacity(loan.count as usize);
         (loan, jobs)

@@ -9,6 +9,7 @@ use super::fetcher::FetcherMessage;
 use super::lease::Lease;
 use super::{AtBirth, Office, Queue};
 use crate::client::{Asks, Birth};
+use crate::planted::{Bug, planted};
 use crate::stage::Mailbox;
 
 /// How long after its own time limits a statement may still be under way.
@@ -95,6 +96,7 @@ fn arrive(
         Birth::Born(jobs, loan) => {
             FetcherMessage::Born(Lease::take(jobs, queue, office, None), loan)
         }
+        Birth::InDoubt if planted(Bug::ErrorMeansNotCommitted) => return,
         Birth::InDoubt => {
             // The statement may still be under way on the server, so one look is not enough.
             let again_at = Instant::now() + settled_after;

@@ -61,8 +61,7 @@ impl Claimer {
 
     /// Whether the next claim has to look for jobs that nobody here holds.
     pub(super) fn is_in_doubt(&self) -> bool {
-        let custody = &self.office.custody;
-        self.lock().is_some() || custody.is_in_doubt(&self.queue, Instant::now())
+        self.lock().is_some() || self.office.custody.is_in_doubt(&self.queue)
     }
 
     /// Claims what is wanted, which may be nothing, or finds again what a lost answer gave.

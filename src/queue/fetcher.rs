@@ -285,21 +285,21 @@ impl Fetcher {
 
     /// Lends to enqueues what would be claimed if there was anything. What is lent already is a part of it.
     fn offer(&self, outlet: &Outlet<Lease>) {
-        let is_idle = self.flow == Flow::Dry && self.args.desk.is_open();
-        let jobs = match is_idle && !self.args.claimer.is_in_doubt() {
-            true => self.expected(outlet),
-            false => 0,
+        let jobs = match self.flow {
+            Flow::Dry if self.args.desk.is_open() => self.expected(outlet),
+            _ => 0,
         };
         self.args.arrivals.offer(jobs);
     }
 
-    /// How many jobs may be born for this queue now.
+    /// How many jobs may be born for this queue now: what is asked for, what the workers finish until the
+    /// enqueue is done, and as much again in hand then, for the time of the next one.
     fn expected(&self, outlet: &Outlet<Lease>) -> u32 {
         let asked = u32::try_from(outlet.demand()).unwrap_or(u32::MAX);
         let workers = outlet.consumers();
         let ahead = self.birth_ahead.size(workers, outlet.service_time());
         let in_hand = outlet.buffered() as u32;
-        let expected = asked.saturating_add(ahead.saturating_sub(in_hand));
+        let expected = asked.saturating_add(ahead + ahead.saturating_sub(in_hand));
         expected.min(MAX_CLAIM).min(self.room() as u32)
     }
 

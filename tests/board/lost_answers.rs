@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use callboard::job::Backoff;
+use callboard::queue::AtBirth;
 use callboard::testing::Proxy;
 use callboard::{Board, BoxError, Context, JobId, JobInfo, JobState, Queue, call, functions};
 
@@ -43,10 +44,16 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
+        Self::with(AtBirth::Claimed).await
+    }
+
+    async fn with(at_birth: AtBirth) -> Self {
         let url = server::fresh_database().await;
         let (proxy, runs) = (Proxy::start(&url).unwrap(), Runs::default());
         let queue = sharing(Queue::new("default").workers(4), &runs);
-        let queue = queue.poll_every(Duration::from_millis(200));
+        let queue = queue
+            .poll_every(Duration::from_millis(200))
+            .at_birth(at_birth);
         let board = Board::builder(database_at(proxy.url()))
             .lease(Duration::from_secs(3))
             .sweep_every(Duration::from_millis(100))
@@ -131,7 +138,7 @@ async fn a_bulk_whose_commit_is_not_answered_says_so_and_its_jobs_run_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_claim_whose_answer_is_lost_are_found_and_run_at_their_first_attempt() {
-    let stage = Stage::set().await;
+    let stage = Stage::with(AtBirth::Available).await;
     stage.proxy.lose_answers_to(CLAIM, 2);
     let calls = (0..10).map(|_| call!(run()));
     let ids = stage.board.client().enqueue_many(calls).await.unwrap();

@@ -34,6 +34,7 @@ mod letters;
 mod limited;
 mod limits;
 mod lost_answers;
+mod lost_births;
 mod lost_claims;
 mod network;
 mod options;

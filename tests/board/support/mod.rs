@@ -1,6 +1,7 @@
 //! What the tests share: a server, a database for each test, waiting for facts.
 
 pub mod acts;
+pub mod births;
 pub mod child;
 pub mod script;
 pub mod server;
