@@ -108,6 +108,8 @@ pub struct DeadLetter {
     pub max_attempts: Option<u16>,
     /// Jobs of its queue with this key run one at a time.
     pub ordering_key: Option<String>,
+    /// Whose share of its queue's limits it takes.
+    pub limit_key: Option<String>,
     /// What its last error has in common with others; with the kind it names its [group](DeadGroup).
     pub error_fingerprint: ErrorFingerprint,
     /// Every attempt's error, the oldest first.
@@ -167,6 +169,7 @@ type LetterSql = (
         SmallInt,
         Nullable<SmallInt>,
         Nullable<Text>,
+        Nullable<Text>,
         BigInt,
     ),
     (Jsonb, Jsonb, Integer, BigInt, Binary),
@@ -174,7 +177,14 @@ type LetterSql = (
 type LetterTuple = (
     (i64, String, String, String, i32, i32, i32),
     (DateTime<Utc>, Option<DateTime<Utc>>, DateTime<Utc>),
-    (Option<i64>, i16, Option<i16>, Option<String>, i64),
+    (
+        Option<i64>,
+        i16,
+        Option<i16>,
+        Option<String>,
+        Option<String>,
+        i64,
+    ),
     (Value, Value, i32, i64, Vec<u8>),
 );
 type GroupSql = (
@@ -324,7 +334,7 @@ impl Store {
 fn letter((identity, times, limits, story): LetterTuple) -> Result<DeadLetter, Error> {
     let (id, queue, kind, reason, attempt, failures, deaths) = identity;
     let (enqueued_at, attempted_at, buried_at) = times;
-    let (node, priority, max_attempts, ordering_key, error_fingerprint) = limits;
+    let (node, priority, max_attempts, ordering_key, limit_key, error_fingerprint) = limits;
     let (errors, diagnostics, version, fingerprint, payload) = story;
     Ok(DeadLetter {
         id: JobId::from_i64(id),
@@ -341,6 +351,7 @@ fn letter((identity, times, limits, story): LetterTuple) -> Result<DeadLetter, E
         priority,
         max_attempts: max_attempts.map(i16::unsigned_abs),
         ordering_key,
+        limit_key,
         error_fingerprint: ErrorFingerprint::from_i64(error_fingerprint),
         errors: list(Some(errors)),
         diagnostics,

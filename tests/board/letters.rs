@@ -125,11 +125,13 @@ async fn one_letter_tells_everything() {
     let beside = bury(client, "the same trouble").await;
     let script = Script(vec![Step::Fail("first".into()), Step::Bury("then".into())]);
     let call = script.call().priority(-2).ordering_key("tenant-1");
+    let call = call.limit_key("account-7");
     let id = client.enqueue(call.max_attempts(7)).await.unwrap();
     until_state(client, id, JobState::Dead).await;
     let letter = client.dead_letter(id).await.unwrap().unwrap();
     assert_eq!((letter.priority, letter.max_attempts), (-2, Some(7)));
     assert_eq!(letter.ordering_key.as_deref(), Some("tenant-1"));
+    assert_eq!(letter.limit_key.as_deref(), Some("account-7"));
     assert_eq!(letter.node, Some(board.node()));
     assert!(letter.enqueued_at <= letter.attempted_at.unwrap());
     assert!(letter.attempted_at.unwrap() <= letter.buried_at);

@@ -1,7 +1,7 @@
 -- The dead letters that a filter names, the last buried first. ($7, $8) is the letter that the page comes
 -- after, if it is not the first one.
 select id, queue, kind, reason, attempt, failures, deaths, enqueued_at, attempted_at, buried_at,
-       node, priority, max_attempts, ordering_key, error_fingerprint, errors, diagnostics,
+       node, priority, max_attempts, ordering_key, limit_key, error_fingerprint, errors, diagnostics,
        args_version, args_fingerprint, args
   from callboard.dead_letters
  where ($1::bigint[] is null or id = any($1))
