@@ -110,8 +110,9 @@ impl QueueHandle {
         self.halt(QueueMode::Paused)
     }
 
-    /// As [`pause`](Self::pause), and its workers leave too, each after the job that it runs: their states
-    /// are dropped, and whatever they held is free. [`resume`](Self::resume) brings them back.
+    /// As [`pause`](Self::pause), and its workers leave too, each after the job that it runs, the last one when
+    /// nothing of the queue is in the node's hands any more: their states are dropped, and whatever
+    /// they held is free. [`resume`](Self::resume) brings them back.
     ///
     /// # Errors
     ///

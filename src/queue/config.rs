@@ -85,7 +85,7 @@ impl Queue {
 
     /// Runs at most this many jobs at once on this node (default [`DEFAULT_WORKERS`], 1 to 100,000).
     /// A worker is an actor of a few kilobytes; too few leave jobs waiting, too many overwhelm what
-    /// the jobs use.
+    /// the jobs use. It can be changed while the queue runs: [`QueueHandle::scale`](crate::client::QueueHandle::scale).
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
         self

@@ -161,6 +161,12 @@ impl Custody {
         of_queue.map(|(id, entry)| (*id, entry.attempt)).collect()
     }
 
+    /// Whether any attempt of one queue is in custody.
+    pub(crate) fn is_held_in(&self, queue: &str) -> bool {
+        let held = self.lock();
+        held.values().any(|entry| &*entry.queue == queue)
+    }
+
     /// How many attempts are in custody.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
@@ -216,7 +222,7 @@ impl Custody {
 
     /// Waits until nothing of one queue is in custody.
     pub(crate) async fn empty_in(&self, queue: &str) {
-        self.until(|held| held.values().all(|entry| &*entry.queue != queue))
+        self.until(|held| !held.values().any(|entry| &*entry.queue == queue))
             .await;
     }
 

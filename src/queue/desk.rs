@@ -28,6 +28,13 @@ pub(crate) struct Desk {
     state: Mutex<State>,
 }
 
+/// Whether this node has attempts of the queue in its hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    Nothing,
+    Something,
+}
+
 #[derive(Default)]
 struct State {
     steering: Steering,
@@ -93,7 +100,7 @@ impl Desk {
 
     /// How many workers there are to be.
     pub(super) fn wanted_workers(&self) -> u32 {
-        self.wanted(&self.lock())
+        self.wanted(&self.lock(), Held::Nothing)
     }
 
     /// Wants so many workers from now on, unless people have said how many.
@@ -106,16 +113,18 @@ impl Desk {
         let mut state = self.lock();
         state.source = Some(source.clone());
         state.seats.retain(|_, seat| !seat.is_leaving());
-        self.restaff(&mut state);
+        // What the workers before held is free again.
+        self.restaff(&mut state, Held::Nothing);
         state.seats.retain(|_, seat| !seat.is_leaving());
         state.seats.values().cloned().collect()
     }
 
-    /// Brings its seats to the number that is wanted, after those are taken off whose workers have left,
-    /// of which `is_there` tells. Answers with all of them, and where their workers get jobs; `None` before
-    /// the first start.
+    /// Brings its seats to the number that is wanted while this node holds something of the queue or not,
+    /// after those are taken off whose workers have left, of which `is_there` tells. Answers with all of
+    /// them, and where their workers get jobs; `None` before the first start.
     pub(super) fn seats(
         &self,
+        held: Held,
         is_there: impl Fn(&Seat) -> bool,
     ) -> Option<(Vec<Arc<Seat>>, Source<Lease>)> {
         let mut state = self.lock();
@@ -123,7 +132,7 @@ impl Desk {
         state
             .seats
             .retain(|_, seat| !seat.is_leaving() || is_there(seat));
-        self.restaff(&mut state);
+        self.restaff(&mut state, held);
         Some((state.seats.values().cloned().collect(), source))
     }
 
@@ -132,14 +141,14 @@ impl Desk {
         self.lock().seats.values().cloned().collect()
     }
 
-    fn restaff(&self, state: &mut State) {
+    fn restaff(&self, state: &mut State, held: Held) {
         let place = |seat: &Arc<Seat>| Place {
             number: seat.number,
             is_busy: seat.is_busy(),
             is_leaving: seat.is_leaving(),
         };
         let places: Vec<Place> = state.seats.values().map(place).collect();
-        let plan = staffing(self.wanted(state), &places);
+        let plan = staffing(self.wanted(state, held), &places);
         for number in plan.go {
             if let Some(seat) = state.seats.get(&number) {
                 seat.leave();
@@ -151,11 +160,13 @@ impl Desk {
     }
 
     /// How many workers there are to be.
-    fn wanted(&self, state: &State) -> u32 {
+    fn wanted(&self, state: &State, held: Held) -> u32 {
         let autoscale = self.queue.autoscale.as_ref();
-        match state.steering.mode {
-            QueueMode::Stopped => 0,
-            QueueMode::Running | QueueMode::Paused => state
+        match (state.steering.mode, held) {
+            (QueueMode::Stopped, Held::Nothing) => 0,
+            // Somebody has to return what a stage before the workers may hold.
+            (QueueMode::Stopped, Held::Something) => 1,
+            (QueueMode::Running | QueueMode::Paused, _) => state
                 .steering
                 .workers
                 .or(state.autoscaled)

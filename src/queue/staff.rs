@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::desk::Desk;
+use super::desk::{Desk, Held};
 use super::tree::worker;
 use super::{Office, Seat};
 use crate::supervision::{ChildInfo, SupervisorError, SupervisorRef};
@@ -23,7 +23,11 @@ pub(crate) async fn staff(
 ) -> Result<(), SupervisorError> {
     let snapshot = workers.snapshot();
     let child = |seat: &Seat| -> Option<&ChildInfo> { Some(&snapshot.find(&[&seat.name])?.info) };
-    let Some((seats, source)) = desk.seats(|seat| child(seat).is_some()) else {
+    let held = match office.custody.is_held_in(&desk.queue.name) {
+        true => Held::Something,
+        false => Held::Nothing,
+    };
+    let Some((seats, source)) = desk.seats(held, |seat| child(seat).is_some()) else {
         return Ok(());
     };
     for seat in seats {

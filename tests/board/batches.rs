@@ -434,6 +434,28 @@ async fn a_batch_ends_at_the_shortest_time_limit_of_its_jobs() {
 }
 
 #[tokio::test]
+async fn a_pause_releases_a_batch_that_gathers() {
+    let stage = Stage::new();
+    let board = board::<Full<4>>(&stage).await;
+    let calls = (1..=3).map(|n| row::<4, LONG>(n, Play::Nothing));
+    let mut jobs = enqueue(&board, calls).await;
+    for job in &jobs {
+        ended(&board, *job, JobState::Executing).await;
+    }
+    board.queue("default").pause().await.unwrap();
+    for job in &jobs {
+        let released = ended(&board, *job, JobState::Available).await;
+        assert_eq!(released.failures, Some(0));
+    }
+    board.queue("default").resume().await.unwrap();
+    jobs.extend(enqueue(&board, [row::<4, LONG>(4, Play::Nothing)]).await);
+    for job in jobs {
+        ended(&board, job, JobState::Completed).await;
+    }
+    assert_eq!(stage.batches().len(), 1);
+}
+
+#[tokio::test]
 async fn a_shutdown_releases_a_batch_that_gathers_and_waits_for_one_that_runs() {
     let (url, stage) = (server::fresh_database().await, Stage::new());
     let board = board_at(&url, |board| {

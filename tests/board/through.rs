@@ -274,3 +274,38 @@ async fn a_board_that_closes_gets_back_what_a_stage_holds() {
         "{counts:?}"
     );
 }
+
+#[tokio::test]
+async fn a_stopped_queue_gives_back_what_a_stage_holds() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let holding = Through::new("holding", || Stage::new(Some)).asks(Asks::Automatic);
+    let queue = Queue::new("default")
+        .workers(2)
+        .through(holding.max_demand(8));
+    let board = TestBoard::start(|b| {
+        b.queue(sharing(queue, &gate))
+            .functions(functions![wait])
+            .job::<Number>()
+    })
+    .await;
+    let waits = [call!(wait()), call!(wait())];
+    for first in board.client().enqueue_many(waits).await.unwrap() {
+        board.running(first).await;
+    }
+    let others = board.client().enqueue_many((0..12).map(Number));
+    others.await.unwrap();
+    eventually("the stage holds some", || async {
+        (board.counts().in_hand == 8).then_some(())
+    })
+    .await;
+    board.queue("default").stop().await.unwrap();
+    gate.add_permits(2);
+    eventually("nobody works and nothing is held", || async {
+        (board.workers().is_empty() && board.counts().in_hand == 0).then_some(())
+    })
+    .await;
+    assert_eq!(board.counts().completed, 2);
+    board.queue("default").resume().await.unwrap();
+    board.idle().await;
+    assert_eq!(board.counts().completed, 14);
+}
