@@ -28,7 +28,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How many workers it tells of at most.
 const MAX_REPORTED: usize = 1_000;
 /// How long somebody waits for what he said to be in effect, at most.
-const APPLIED_WITHIN: Duration = Duration::from_secs(5);
+const APPLIED_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) const ROLE: &str = "steward";
 
