@@ -276,7 +276,9 @@ impl BreakersState {
             return Ok(());
         }
         let (office, fuse) = (&self.office, &guarded.fuse);
-        let queues = office.wakeups.queues();
+        // A queue that is paused has nothing to try.
+        let open = office.desks.all().into_iter().filter(|desk| desk.is_open());
+        let queues: Vec<String> = open.map(|desk| desk.queue.name.to_string()).collect();
         let probing =
             office
                 .store

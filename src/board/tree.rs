@@ -67,13 +67,13 @@ impl Blueprint {
             )
             .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
-            .child(actor(pruner::ROLE, Pruner, self.pruner))
-            .child(actor(steward::ROLE, Steward, self.steward));
+            .child(actor(pruner::ROLE, Pruner, self.pruner));
         let spec = match has_breakers {
             true => spec.child(actor(breakers::ROLE, Breakers, Arc::clone(&office))),
             false => spec,
         };
-        spec.child(application(self.children))
+        spec.child(actor(steward::ROLE, Steward, self.steward))
+            .child(application(self.children))
             .child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::Client;
 use crate::Error;
-use crate::job::{Attempt, BuryReason, JobId, JobState, NodeId};
-use crate::store::{Ended, Place, Standing, Standstill};
+use crate::job::{Attempt, BreakerState, BuryReason, JobId, JobState, NodeId};
+use crate::store::{BreakerInfo, Ended, Place, Standing, Standstill};
 
 /// Why a job does not run, or that it does, or did.
 ///
@@ -114,6 +114,11 @@ pub enum Reason {
         /// How many nodes these are.
         nodes: u32,
     },
+    /// The breaker of its kind is open, or half open and lets others through.
+    BreakerOpen {
+        /// That breaker.
+        breaker: BreakerInfo,
+    },
     /// An earlier job with its ordering key has not ended.
     Behind {
         /// The key.
@@ -139,7 +144,7 @@ pub enum Reason {
 }
 
 impl Client {
-    /// Why a job does not run: one question to the database, for a person in trouble. It may count up to ten
+    /// Why a job does not run: two questions to the database, for a person in trouble. It may count up to ten
     /// thousand jobs, so it is not for a hot path.
     ///
     /// # Errors
@@ -258,7 +263,15 @@ fn kept(standing: &Standing) -> Vec<Reason> {
         job,
         state,
     });
-    [halted, unserved, behind].into_iter().flatten().collect()
+    let breaker = standing.breaker.clone();
+    let is_open = |state| {
+        use BreakerState::{HalfOpen, HeldOpen, Open};
+        matches!(state, Open | HalfOpen | HeldOpen)
+    };
+    let breaker = breaker.filter(|breaker| is_open(breaker.state));
+    let breaker = breaker.map(|breaker| Reason::BreakerOpen { breaker });
+    let reasons = [halted, unserved, breaker, behind];
+    reasons.into_iter().flatten().collect()
 }
 
 impl fmt::Display for Explanation {
@@ -319,6 +332,7 @@ impl fmt::Display for Reason {
                 f,
                 "the queue {queue:?} is paused or stopped on each of the {nodes} live nodes that could run it"
             ),
+            Self::BreakerOpen { breaker } => write!(f, "the {breaker}"),
             Self::Behind {
                 ordering_key,
                 job,

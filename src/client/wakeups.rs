@@ -83,18 +83,6 @@ impl Wakeups {
     }
 }
 
-impl Wakeups {
-    /// The queues whose fetchers are woken here.
-    pub(crate) fn queues(&self) -> Vec<String> {
-        let callbacks = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let queue = |interest: &Interest| match interest {
-            Interest::Queue(queue) => Some(queue.clone()),
-            _ => None,
-        };
-        callbacks.keys().filter_map(queue).collect()
-    }
-}
-
 impl fmt::Debug for Wakeups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Wakeups")

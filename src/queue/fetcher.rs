@@ -393,7 +393,7 @@ impl Fetcher {
     fn workers(&self, outlet: &Outlet<Lease>) -> u32 {
         match self.args.queue.through.is_empty() {
             true => outlet.consumers() as u32,
-            false => self.args.queue.workers,
+            false => self.args.desk.wanted_workers(),
         }
     }
 
@@ -433,7 +433,9 @@ impl Fetcher {
                 );
             }
             // If the fetcher is gone, the leases are dropped, which releases them.
-            let _gone = myself.map(|myself| myself.send(FetcherMessage::Claimed(claimed)));
+            if let Some(myself) = myself {
+                let _gone = myself.send(FetcherMessage::Claimed(claimed));
+            }
         });
     }
 

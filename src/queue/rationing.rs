@@ -69,13 +69,3 @@ pub(super) fn hand_out(mut rations: Rationed, leases: &mut [Lease]) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::fuse::Passage;
-
-    #[test]
-    fn a_passage_is_small_enough_to_be_carried_by_every_lease() {
-        assert!(size_of::<Option<Passage>>() <= 24);
-    }
-}

@@ -156,7 +156,7 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.info).collect())
     }
 
-    async fn read_breakers(
+    pub(super) async fn read_breakers(
         &self,
         mut session: Session,
         kind: Option<&str>,

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 
-use super::Store;
 use super::queues::COUNT_CAP;
 use super::settings::Standstill;
 use super::statement::{Bind, typed};
+use super::{BreakerInfo, Store};
 use crate::Error;
 use crate::job::{Attempt, BuryReason, JobId, JobState, NodeId};
 
@@ -30,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) nodes: (u32, u32, u32),
     /// How many available jobs of its queue come before it; counted up to 10,000.
     pub(crate) ahead: u32,
+    /// The breaker of its kind.
+    pub(crate) breaker: Option<BreakerInfo>,
 }
 
 /// Where a job lies.
@@ -107,7 +109,13 @@ impl Store {
         let rows = session
             .fetch::<ExplainSql, ExplainTuple>("explain a job", &self.sql().explain, &binds)
             .await?;
-        rows.into_iter().next().map(standing).transpose()
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(None);
+        };
+        let mut standing = standing(row)?;
+        let breakers = self.read_breakers(session, Some(&standing.kind)).await?;
+        standing.breaker = breakers.into_iter().next().map(|breaker| breaker.info);
+        Ok(Some(standing))
     }
 }
 
@@ -173,5 +181,6 @@ fn standing(
             .and_then(|(mode, since)| Standstill::from_row(&mode, since, reason, by)),
         nodes: (count(numbers.0), count(numbers.1), count(numbers.2)),
         ahead: count(numbers.3),
+        breaker: None,
     })
 }

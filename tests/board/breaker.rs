@@ -215,6 +215,9 @@ async fn jobs_wait_without_a_charge_while_the_breaker_is_open_and_run_when_it_cl
         "{text}"
     );
     assert!(text.ends_with("the last: connection refused"), "{text}");
+    let waiting = *jobs.last().unwrap();
+    let why = client.explain(waiting).await.unwrap().to_string();
+    assert!(why.ends_with(&format!(": the {breaker}")), "{why}");
 
     service.set_up();
     client.breaker("smtp").close("it is back").await.unwrap();
