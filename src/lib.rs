@@ -75,6 +75,7 @@
 //! | [`stage`] | how work flows: demand, after GenStage, of use without jobs |
 //! | [`client`] | the way in: enqueue, cancel, requeue, ask |
 //! | [`handler`] | what runs a job, and the context it gets |
+//! | `isolation` | kinds that run in processes of their own; Unix only |
 //! | [`queue`] | one queue: fetcher, workers, custody |
 //! | [`board`] | the whole: builder, tree, shutdown |
 //! | `testing` | breaking it on purpose; with the feature `testing` |
@@ -99,6 +100,8 @@ pub mod testing;
 pub use board::Board;
 pub use client::Client;
 pub use error::Error;
+#[cfg(unix)]
+pub use handler::isolation;
 pub use handler::{Batch, BatchContext, BatchJob, Context, Handler, Job};
 pub use job::{Backoff, Breaker, BreakerState, Call, JobId, JobState, Outcome};
 pub use queue::Queue;

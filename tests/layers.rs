@@ -62,7 +62,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_postgres", &["store/"]),
     ("postgres_types", &["store/"]),
     // The tests of the fingerprint show what it guards against.
-    ("postcard", &["job/payload.rs", "job/fingerprint/tests/"]),
+    (
+        "postcard",
+        &[
+            "job/payload.rs",
+            "job/fingerprint/tests/",
+            // Between two processes of one program.
+            "handler/isolation/frame.rs",
+        ],
+    ),
     (
         "ractor",
         &["supervision/", "stage/", "queue/", "board/", "testing/"],

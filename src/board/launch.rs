@@ -19,6 +19,8 @@ use super::tree::Blueprint;
 use super::{Board, Inner};
 use crate::Error;
 use crate::client::{Births, Client, ClientParts, Wakeups};
+#[cfg(unix)]
+use crate::handler::isolation::{Isolated, refuse_to_be_a_node};
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
 use crate::queue::{
@@ -30,6 +32,8 @@ use crate::store::{Lanes, NodeCard, Steering, Store};
 
 impl Builder {
     pub(super) async fn launch(self, parent: Option<ActorCell>) -> Result<Board, Error> {
+        #[cfg(unix)]
+        refuse_to_be_a_node();
         self.check()?;
         install_hook();
         if cfg!(panic = "abort") {
@@ -39,7 +43,11 @@ impl Builder {
             );
         }
         let registry = Registry::new(self.handlers.iter().cloned())?;
+        #[cfg(unix)]
+        Isolated::check(&self.handlers)?;
         let office = self.office(registry)?;
+        #[cfg(unix)]
+        Isolated::prepare(&Isolated::shelves(&self.handlers)).await?;
         self.prepare(&office).await?;
         let hurry = CancellationToken::new();
         let known = Root::default();
@@ -158,6 +166,8 @@ impl Builder {
                 .clone()
                 .zip(self.on_buried.clone())
                 .map(|(burials, on_buried)| MournerArgs { burials, on_buried }),
+            #[cfg(unix)]
+            shelves: Isolated::shelves(&self.handlers),
             liveness: LivenessArgs { office: shared() },
             rescuer: RescuerArgs {
                 office: shared(),

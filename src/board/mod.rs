@@ -6,6 +6,8 @@ mod gate;
 mod guarded;
 mod health;
 mod heartbeat;
+#[cfg(unix)]
+mod isolates;
 mod launch;
 mod ledger;
 mod liveness;

@@ -10,6 +10,8 @@ use ractor::Actor;
 
 use super::breakers::{self, Breakers};
 use super::gate::{Gate, GateArgs};
+#[cfg(unix)]
+use super::isolates;
 use super::ledger::{self, Ledger};
 use super::liveness::{self, Liveness, LivenessArgs};
 use super::mourner::{self, Mourner, MournerArgs};
@@ -18,6 +20,8 @@ use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
 use super::scheduler::{self, Scheduler};
 use super::steward::{self, Steward, StewardArgs};
+#[cfg(unix)]
+use crate::handler::isolation::Shelf;
 use crate::queue::{Office, is_killed, queue_child};
 use crate::supervision::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
 
@@ -31,6 +35,9 @@ pub(super) struct Blueprint {
     pub(super) children: Vec<ChildSpec>,
     /// If the application wants to know of burials.
     pub(super) mourner: Option<MournerArgs>,
+    /// Where the isolates of this node's kinds idle.
+    #[cfg(unix)]
+    pub(super) shelves: Vec<Shelf>,
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
@@ -72,9 +79,12 @@ impl Blueprint {
             true => spec.child(actor(breakers::ROLE, Breakers, Arc::clone(&office))),
             false => spec,
         };
-        spec.child(actor(steward::ROLE, Steward, self.steward))
-            .child(application(self.children))
-            .child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
+        let spec = spec
+            .child(actor(steward::ROLE, Steward, self.steward))
+            .child(application(self.children));
+        #[cfg(unix)]
+        let spec = isolates::hang_in(spec, &office, self.shelves);
+        spec.child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }
 }
@@ -112,7 +122,7 @@ fn queues(office: &Arc<Office>) -> SupervisorSpec {
 }
 
 /// An actor of the board as a child.
-fn actor<A>(role: &'static str, actor: A, args: A::Arguments) -> ChildSpec
+pub(super) fn actor<A>(role: &'static str, actor: A, args: A::Arguments) -> ChildSpec
 where
     A: Actor + Copy + Sync,
     A::Arguments: Clone + Sync,

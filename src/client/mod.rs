@@ -32,9 +32,9 @@ use announcer::Announcer;
 use coalescer::Coalescer;
 use turns::Turns;
 
-use crate::Error;
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, Kind, MAX_PAYLOAD_LIMIT};
 use crate::store::{Database, Lanes, Origin, Store};
+use crate::{BoxError, Error};
 
 /// Enqueues jobs, and asks about them. Cheap to clone.
 ///
@@ -129,6 +129,29 @@ impl Client {
             announcer,
             turns,
         }))
+    }
+
+    /// A client that reaches no database and says `why`, for handlers that run away from their board.
+    #[cfg(any(unix, feature = "testing"))]
+    pub(crate) fn unconnected(schema: &str, why: &'static str) -> Self {
+        let database = Database::from_url("postgres://nowhere")
+            .expect("the URL is valid")
+            .schema(schema)
+            .connect_with(move || async move { Err::<_, BoxError>(why.into()) });
+        let store = Store::new(database, Lanes::CLIENT_ONLY).expect("the defaults are valid");
+        Self::from_parts(ClientParts {
+            store,
+            kinds: HashMap::new(),
+            payload_limit: DEFAULT_PAYLOAD_LIMIT,
+            wakeups: Wakeups::default(),
+            births: Births::default(),
+        })
+    }
+
+    /// The schema of the board's tables.
+    #[cfg(unix)]
+    pub(crate) fn schema(&self) -> &str {
+        self.0.store.database().schema_name()
     }
 
     /// What marks the notices of this process.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
+#[cfg(unix)]
+use super::isolation::Isolated;
 use super::{BatchHandler, Context, Job};
 use crate::BoxError;
 use crate::job::{Breaker, Codec, DecodeError, Defaults, Kind, Outcome, Stored};
@@ -15,7 +17,7 @@ use crate::job::{Breaker, Codec, DecodeError, Defaults, Kind, Outcome, Stored};
 /// The end of an attempt as its handler tells it.
 pub(crate) type Performed<'a> = BoxFuture<'a, Result<Outcome, BoxError>>;
 
-type Run =
+pub(super) type Run =
     dyn for<'a> Fn(&'a mut Context, Stored<'_>) -> Result<Performed<'a>, DecodeError> + Send + Sync;
 
 /// What runs the jobs of one kind.
@@ -26,6 +28,9 @@ pub struct Handler {
     /// Many at once, if the kind is a [`BatchJob`](super::BatchJob).
     pub(crate) batch: Option<BatchHandler>,
     pub(crate) breaker: Option<Breaker>,
+    /// What runs it in a process of its own, if it is isolated.
+    #[cfg(unix)]
+    pub(crate) isolated: Option<Isolated>,
     /// Where it was registered, for error messages.
     pub(crate) place: &'static Location<'static>,
 }
@@ -52,6 +57,8 @@ impl Handler {
             kind: Arc::new(kind),
             batch: J::batching().map(|batching| BatchHandler::new(batching, Arc::clone(&codec))),
             breaker: J::breaker(),
+            #[cfg(unix)]
+            isolated: None,
             run: runner(codec, |cx, job: J| Box::pin(job.perform(cx))),
             place,
         }

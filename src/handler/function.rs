@@ -336,6 +336,8 @@ where
             run,
             batch: None,
             breaker,
+            #[cfg(unix)]
+            isolated: None,
             place,
         }
     }

@@ -8,6 +8,8 @@ mod batch_job;
 mod context;
 mod erased;
 mod function;
+#[cfg(unix)]
+pub mod isolation;
 mod job;
 mod panics;
 mod registry;
@@ -35,6 +37,8 @@ pub(crate) use registry::{DeclaredBreaker, Registry};
 #[cfg(feature = "testing")]
 pub(crate) use shelf::{Shelf, kept, kept_as};
 pub use stop::CancelReason;
+#[cfg(unix)]
+pub(crate) use stop::FailedElsewhere;
 pub(crate) use stop::{StopSignal, ended, stopped};
 pub use trail::{MAX_CHECKPOINT_BYTES, MAX_PROGRESS_BYTES, PROGRESS_EVERY};
 pub use verify::{Unreadable, Verified};

@@ -121,9 +121,13 @@ fn own_part(backtrace: &str) -> &str {
         // A frame is two lines: name and place.
         .and_then(|start| backtrace[start..].splitn(3, '\n').nth(2));
     let rest = after_machinery.unwrap_or(backtrace);
-    let executor = rest
-        .find("callboard::queue::performing")
-        .and_then(|at| rest[..at].rfind('\n'));
+    let executor = [
+        "callboard::queue::performing",
+        "callboard::handler::isolation",
+    ]
+    .iter()
+    .find_map(|below| rest.find(below))
+    .and_then(|at| rest[..at].rfind('\n'));
     executor.map_or(rest, |end| &rest[..end])
 }
 

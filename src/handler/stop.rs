@@ -35,6 +35,18 @@ struct Signal {
     reason: AtomicU8,
 }
 
+impl CancelReason {
+    fn of_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Requested),
+            2 => Some(Self::LeaseLost),
+            3 => Some(Self::Shutdown),
+            4 => Some(Self::TimeLimit),
+            _ => None,
+        }
+    }
+}
+
 impl StopSignal {
     /// Tells the attempt to stop; the first reason stands.
     pub(crate) fn stop(&self, reason: CancelReason) {
@@ -49,12 +61,14 @@ impl StopSignal {
     }
 
     pub(crate) fn reason(&self) -> Option<CancelReason> {
-        match self.0.reason.load(Ordering::Acquire) {
-            1 => Some(CancelReason::Requested),
-            2 => Some(CancelReason::LeaseLost),
-            3 => Some(CancelReason::Shutdown),
-            4 => Some(CancelReason::TimeLimit),
-            _ => None,
+        CancelReason::of_code(self.0.reason.load(Ordering::Acquire))
+    }
+
+    /// As [`stop`](Self::stop), for the number of a reason that another process has sent.
+    #[cfg(unix)]
+    pub(super) fn stop_for(&self, code: u8) {
+        if let Some(reason) = CancelReason::of_code(code) {
+            self.stop(reason);
         }
     }
 
@@ -63,11 +77,22 @@ impl StopSignal {
     }
 }
 
+/// A failure that was recorded where it happened, in another process.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct FailedElsewhere(pub(crate) Failure);
+
 /// How an attempt ended whose handler said this, in the light of whether it was told to stop.
 pub(crate) fn ended(said: Result<Outcome, BoxError>, reason: Option<CancelReason>) -> Ending {
     match said {
         Ok(outcome) => Ending::Decided(outcome),
-        Err(error) => stopped(reason, Failure::from_error(&*error)),
+        Err(error) => match error.downcast::<FailedElsewhere>() {
+            Ok(failed) if failed.0.kind == FailureKind::Undecodable => {
+                Ending::Undecodable(failed.0)
+            }
+            Ok(failed) => stopped(reason, failed.0),
+            Err(error) => stopped(reason, Failure::from_error(&*error)),
+        },
     }
 }
 

@@ -16,7 +16,7 @@ pub enum FailureKind {
     Panic,
     /// The handler took longer than its time limit.
     TimedOut,
-    /// The worker was killed while the handler ran.
+    /// The worker was killed while the handler ran, or the process ended in which it was isolated.
     Crashed,
     /// The arguments could not be decoded; the handler did not run.
     Undecodable,

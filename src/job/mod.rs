@@ -46,6 +46,7 @@ pub use name::{
     MAX_QUEUE_BYTES, NameOf, check_name,
 };
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
+pub(crate) use output::bounded_output;
 pub use output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
 pub use payload::{
     Codec, DEFAULT_PAYLOAD_LIMIT, DecodeError, EncodeError, MAX_PAYLOAD_LIMIT, Stored, Upcaster,

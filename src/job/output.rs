@@ -24,7 +24,7 @@ pub(super) fn output_of(output: &impl Serialize) -> Result<Value, serde_json::Er
 }
 
 /// `output`, or a note if it is beyond the limits.
-pub(super) fn bounded_output(output: Value) -> Value {
+pub(crate) fn bounded_output(output: Value) -> Value {
     match measure(&output) {
         Ok(()) => output,
         Err(beyond) => {

@@ -1,6 +1,5 @@
 //! One run of a handler without a board: [`perform`].
 
-use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,18 +8,16 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::BoxError;
-use crate::client::{Births, Client, ClientParts, Wakeups};
+use crate::client::Client;
 use crate::handler::{
     Attachments, Context, ContextParts, Handler, Job, Shelf, StopSignal, WorkerState, install_hook,
     kept, kept_as,
 };
 use crate::job::{
-    Attempt, Budget, Call, DEFAULT_PAYLOAD_LIMIT, Ending, Failure, JobId, NodeId, Outcome, Stored,
-    Transition, transition,
+    Attempt, Budget, Call, Ending, Failure, JobId, NodeId, Outcome, Stored, Transition, transition,
 };
 use crate::queue::{DEFAULT_CANCEL_GRACE, Performing};
-use crate::store::{Database, Kept, Lanes, Store};
+use crate::store::{DEFAULT_SCHEMA, Kept};
 
 /// Runs one job as a worker would, without a database: its arguments are written and read again, its
 /// handler runs under its time limit, a panic is caught, and what it decides becomes what would
@@ -223,20 +220,10 @@ impl Perform {
 
 /// A client that says why it reaches nothing.
 fn nowhere() -> Client {
-    let database = Database::from_url("postgres://nowhere")
-        .expect("the URL is valid")
-        .connect_with(|| async {
-            let why = "perform() has no database; give it a client with Perform::client";
-            Err::<_, BoxError>(why.into())
-        });
-    let store = Store::new(database, Lanes::CLIENT_ONLY).expect("the defaults are valid");
-    Client::from_parts(ClientParts {
-        store,
-        kinds: HashMap::new(),
-        payload_limit: DEFAULT_PAYLOAD_LIMIT,
-        wakeups: Wakeups::default(),
-        births: Births::default(),
-    })
+    Client::unconnected(
+        DEFAULT_SCHEMA,
+        "perform() has no database; give it a client with Perform::client",
+    )
 }
 
 impl IntoFuture for Perform {

@@ -28,6 +28,7 @@ mod enqueue;
 mod explain;
 mod following;
 mod functions;
+mod isolation;
 mod kinds;
 mod ledger;
 mod letters;

@@ -5,13 +5,14 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use callboard::board::Builder;
-use callboard::{Board, BoxError, Queue, functions};
+use callboard::{Board, BoxError, Queue, function, functions};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::acts::{abort, exit, hang, hold, note, overflow, work};
 use super::{database_at, sql};
+use crate::isolation::{hangs, isolation};
 
 const PLAN: &str = "CALLBOARD_TEST_NODE";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +27,7 @@ pub struct Plan {
     pub poll_every: Duration,
     pub grace: Duration,
     pub is_migrating_only: bool,
+    pub is_isolating: bool,
 }
 
 impl Plan {
@@ -38,6 +40,7 @@ impl Plan {
             poll_every: Duration::from_millis(200),
             grace: Duration::from_secs(60),
             is_migrating_only: false,
+            is_isolating: false,
         }
     }
 
@@ -47,12 +50,16 @@ impl Plan {
     }
 
     pub fn builder(&self) -> Builder {
-        Board::builder(database_at(&self.url))
+        let builder = Board::builder(database_at(&self.url))
             .lease(self.lease)
             .sweep_every(Duration::from_millis(200))
             .shutdown_grace(self.grace)
             .queue(self.queue("default"))
-            .functions(functions![note, work, hold, hang, abort, exit, overflow])
+            .functions(functions![note, work, hold, hang, abort, exit, overflow]);
+        match self.is_isolating {
+            true => builder.handler(function!(hangs).isolated(isolation())),
+            false => builder,
+        }
     }
 
     /// A queue whose workers have a connection to the test's tables.
