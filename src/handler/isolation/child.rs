@@ -15,6 +15,8 @@ use std::time::Instant;
 use chrono::DateTime;
 use futures_util::FutureExt;
 use rustix::process::{Signal, getpid, kill_process_group};
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::Instrument;
 
 use super::frame::{self, Attempt, Ended, Order, PROTOCOL, Said, Word};
@@ -96,10 +98,11 @@ fn serve(handlers: Vec<Handler>) -> Result<Infallible, BoxError> {
             return Err(error.into());
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
+    let _ignored = ignore_stops(&runtime)?;
     let (errands, attempts) = channel();
     let hearing = socket.try_clone()?;
     std::thread::Builder::new()
@@ -112,6 +115,14 @@ fn serve(handlers: Vec<Handler>) -> Result<Infallible, BoxError> {
     };
     frame::say(&mut socket, &ready)?;
     runtime.block_on(run(&handlers, &attempts, &mut socket))
+}
+
+/// Ignores the signals by which a service manager asks every process of a service to stop, while what is
+/// returned lives: the node hears them too, and tells its attempts in its own time.
+fn ignore_stops(runtime: &Runtime) -> io::Result<[tokio::signal::unix::Signal; 2]> {
+    let _context = runtime.enter();
+    let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+    Ok([signal(terminate)?, signal(interrupt)?])
 }
 
 /// The socket that this process was started with, in place of a stdin. The handler gets an empty one.

@@ -57,6 +57,11 @@
 //!   makes one;
 //! - [`attached`](super::Context::attached): `None`.
 //!
+//! - a board: a handler that starts one ends its isolate.
+//!
+//! What a handler starts and leaves behind ends with its isolate at the latest. SIGTERM and SIGINT do nothing to
+//! an isolate, since its node hears them too.
+//!
 //! Logs go where the program sends them: set the subscriber up before [`run_if_child`] too. What an isolate
 //! prints goes where the node's own output goes. A [`BatchJob`](super::BatchJob) cannot be isolated.
 //!

@@ -2,6 +2,7 @@
 
 use callboard::isolation::MIN_MEMORY_LIMIT;
 use callboard::supervision::Snapshot;
+use rustix::process::Pid;
 
 use super::*;
 use crate::support::child::Plan;
@@ -138,6 +139,20 @@ async fn a_node_that_shuts_down_interrupts_what_runs_and_leaves_no_process_behin
         assert_eq!(job.errors[0]["kind"], "interrupted", "{:?}", job.errors);
         assert_eq!(job.errors[0]["message"], message);
     }
+}
+
+/// As a service manager does that stops a service.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_leaves_it_to_its_node_to_hear_of_a_stop() {
+    let node = Isolating::with(functions![listens]).await;
+    let id = node.enqueue(call!(listens(node.url.clone()))).await;
+    node.begun(1).await;
+    let pid = Pid::from_raw(node.pids().await[0]).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    node.board.client().cancel(id).await.unwrap();
+    let job = node.ends(id, JobState::Cancelled).await;
+    assert_eq!(job.errors[0]["message"], "told to stop: Some(Requested)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
