@@ -55,9 +55,8 @@
 //!   at a time, is used again, and loses all its memory when an attempt panics;
 //! - [`client`](super::Context::client): its methods fail and say so. [`Client::connect`](crate::Client::connect)
 //!   makes one;
-//! - [`attached`](super::Context::attached): `None`.
-//!
-//! - a board: a handler that starts one ends its isolate.
+//! - [`attached`](super::Context::attached): `None`;
+//! - a board of its own: a handler that starts one ends its isolate.
 //!
 //! What a handler starts and leaves behind ends with its isolate at the latest. SIGTERM and SIGINT do nothing to
 //! an isolate, since its node hears them too.
