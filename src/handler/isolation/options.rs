@@ -41,7 +41,7 @@ impl Isolation {
     ///
     /// It counts what is mapped writable and private, touched or not: the heap, and 2 MiB for the stack
     /// of each thread; not the program's code, nor files and memory that it shares. An isolate begins
-    /// with some 10 MiB. Beyond the limit it gets no memory, which aborts nearly every program: that is
+    /// with some 5 MiB. Beyond the limit it gets no memory, which aborts nearly every program: that is
     /// the attempt's failure, and names the limit. Processes that the handler starts have the same limit
     /// each. Linux only: elsewhere a board with such a limit does not start.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
