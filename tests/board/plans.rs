@@ -23,7 +23,7 @@ struct Hot {
 
 const ANSWERS: &str = "set enable_bitmapscan = off;";
 
-const HOT: [Hot; 4] = [
+const HOT: [Hot; 5] = [
     Hot {
         name: "claim",
         sql: include_str!("../../src/store/sql/claim.sql"),
@@ -51,6 +51,16 @@ const HOT: [Hot; 4] = [
         settings: ANSWERS,
         index: "jobs_pkey",
         most: 2,
+    },
+    Hot {
+        name: "inspect",
+        sql: include_str!("../../src/store/sql/inspect.sql"),
+        types: "bigint, bigint[], integer[]",
+        values: "7, '{1,2,3,4,5,6,7,8,9,10}', '{1,1,1,1,1,1,1,1,1,1}'",
+        settings: "",
+        index: "jobs_pkey",
+        // A bitmap sees dead entries of the index too.
+        most: 20,
     },
     Hot {
         name: "promote",

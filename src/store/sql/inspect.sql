@@ -1,7 +1,13 @@
 -- Of the attempts that a node has in its hands: which are no longer its own, and which somebody
 -- asked to cancel.
-select a.id, a.attempt, j.id is null as is_lost
+--
+-- By id = any(...), so that only these rows are read however full the table is: a join may read it all.
+with held as materialized (
+    select id, attempt, cancel_requested_at
+      from callboard.jobs
+     where id = any($2::bigint[]) and node = $1 and state = 'executing'
+)
+select a.id, a.attempt, h.id is null as is_lost
   from unnest($2::bigint[], $3::integer[]) as a (id, attempt)
-  left join callboard.jobs j
-    on j.id = a.id and j.attempt = a.attempt and j.state = 'executing' and j.node = $1
- where j.id is null or j.cancel_requested_at is not null
+  left join held h on h.id = a.id and h.attempt = a.attempt
+ where h.id is null or h.cancel_requested_at is not null
