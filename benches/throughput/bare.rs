@@ -95,7 +95,8 @@ async fn settle_batch(
 ) -> Result<usize, Failed> {
     let (ids, attempts): (Vec<i64>, Vec<i32>) = batch.iter().copied().unzip();
     let rows = client.query(statement, &[&NODE, &ids, &attempts]).await?;
-    Ok(rows.len())
+    let completed: Vec<i64> = rows[0].get(0);
+    Ok(completed.len())
 }
 
 /// The two loops of a drain.

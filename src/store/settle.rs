@@ -154,9 +154,10 @@ impl Store {
             &typed::<Array<BigInt>, _>(&ids),
             &typed::<Array<Integer>, _>(&attempts),
         ];
-        session
-            .fetch::<BigInt, i64>("complete", &self.sql().complete, &binds)
-            .await
+        let completed = session
+            .fetch::<Array<BigInt>, Vec<i64>>("complete", &self.sql().complete, &binds)
+            .await?;
+        Ok(completed.into_iter().flatten().collect())
     }
 
     async fn write_others(
