@@ -15,7 +15,7 @@ pub const DEFAULT_WORKERS: u32 = 10;
 /// How many jobs a worker asks for at a time unless configured.
 pub const DEFAULT_MAX_DEMAND: u32 = 1;
 /// How many jobs a fetcher may claim beyond what is asked for unless configured.
-pub const DEFAULT_LOOK_AHEAD: u32 = 1_000;
+pub const DEFAULT_LOOK_AHEAD: u32 = 2_000;
 /// How often a queue looks for jobs that nobody announced, unless configured.
 pub const DEFAULT_POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long a cancelled handler may take to stop by itself unless configured.

@@ -97,7 +97,7 @@ impl Producer for Fetcher {
         myself: Mailbox<FetcherMessage>,
         outlet: &mut Outlet<Lease>,
     ) -> StageResult {
-        outlet.measure_service_time();
+        outlet.share();
         let wakes = myself.clone();
         let interest = Interest::Queue(self.args.queue.name.to_string());
         self.args.office.wakeups.on(interest, move |notice| {
@@ -165,6 +165,8 @@ impl Fetcher {
         self.patience.succeeded();
         self.args.office.vitals.working(&self.role);
         self.look_ahead.claim_took(claimed.took);
+        let bytes = leases.iter().map(|lease| lease.job().payload.len()).sum();
+        self.look_ahead.claim_brought(leases.len(), bytes);
         let is_dry = match claimed.rationed_by {
             Some(breaker) => {
                 if !claimed.is_full {
@@ -275,9 +277,12 @@ impl Fetcher {
         let ahead = self.look_ahead.size(workers, outlet.service_time());
         let in_hand = outlet.buffered() as u32;
         // Without an ask, only when half of what is claimed ahead is used up.
-        if asked == 0 && in_hand >= ahead.div_ceil(2) {
+        let enough = ahead.div_ceil(2);
+        if asked == 0 && in_hand >= enough {
+            outlet.tell_below(enough as usize);
             return 0;
         }
+        outlet.tell_below(0);
         let room = self.room();
         let wanted = asked.saturating_add(ahead.saturating_sub(in_hand));
         wanted.min(MAX_CLAIM).min(room as u32)
@@ -401,7 +406,7 @@ impl Fetcher {
     fn request(&self) -> ClaimRequest {
         ClaimRequest {
             node: self.args.office.node,
-            queue: self.args.queue.name.to_string(),
+            queue: Arc::clone(&self.args.queue.name),
             kinds: Arc::from([]),
             above: ClaimBound::NONE,
             limit: 0,

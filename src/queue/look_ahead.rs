@@ -1,11 +1,18 @@
-//! How many jobs a fetcher claims beyond what is asked for: as many as the workers will finish while
-//! one claim is in flight.
+//! How many jobs a fetcher claims beyond what is asked for: as many as the workers will finish during
+//! three claims.
 //!
-//! By Little's law that is the rate at which they finish (workers / time per job) times the time of a
-//! claim. Slow jobs give zero, so nothing is claimed that nobody is about to ask for; quick jobs give
-//! enough that no worker waits for a round trip.
+//! By Little's law they finish, while one claim is in flight, the rate at which they work (workers / time
+//! per job) times the time of a claim. The next claim is made when half of what is ahead is left: so there is
+//! enough for its flight, and for half as long again, because both times vary. Slow jobs give zero, so nothing
+//! is claimed that nobody is about to ask for; quick jobs give enough that no worker waits for a round trip.
 
 use std::time::Duration;
+
+/// How many claims' worth of jobs are ahead.
+const CLAIMS: f64 = 3.0;
+
+/// How many bytes of arguments are ahead at most.
+const MOST_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 
 /// The weight of the newest measurement in the running means.
 const WEIGHT: f64 = 0.1;
@@ -14,6 +21,7 @@ const WEIGHT: f64 = 0.1;
 pub(super) struct LookAhead {
     max: u32,
     seconds_per_claim: Option<f64>,
+    bytes_per_job: f64,
     is_warm: bool,
 }
 
@@ -23,6 +31,7 @@ impl LookAhead {
         Self {
             max,
             seconds_per_claim: None,
+            bytes_per_job: 0.0,
             is_warm: false,
         }
     }
@@ -35,6 +44,13 @@ impl LookAhead {
         self.seconds_per_claim = Some(mean(self.seconds_per_claim, time));
     }
 
+    /// A claim brought so many jobs, with so many bytes of arguments together.
+    pub(super) fn claim_brought(&mut self, jobs: usize, bytes: usize) {
+        if jobs > 0 {
+            self.bytes_per_job = bytes as f64 / jobs as f64;
+        }
+    }
+
     /// How many jobs to claim beyond the demand of this many workers, who take so long for one.
     pub(super) fn size(&self, workers: usize, per_job: Option<Duration>) -> u32 {
         let (Some(job), Some(claim)) = (per_job, self.seconds_per_claim) else {
@@ -42,7 +58,8 @@ impl LookAhead {
         };
         let finished_meanwhile = workers as f64 * claim / job.as_secs_f64().max(1e-7);
         // Saturates, and rounds down: half a job is not worth a claim.
-        (finished_meanwhile as u32).min(self.max)
+        let wanted = (CLAIMS * finished_meanwhile).min(MOST_BYTES / self.bytes_per_job.max(1.0));
+        (wanted as u32).min(self.max)
     }
 }
 
@@ -73,7 +90,16 @@ mod tests {
     #[test]
     fn quick_jobs_are_claimed_ahead_up_to_the_limit() {
         let look_ahead = look_ahead(Duration::from_millis(1));
-        assert_eq!(look_ahead.size(10, Some(Duration::from_micros(100))), 100);
+        assert_eq!(look_ahead.size(10, Some(Duration::from_micros(100))), 300);
         assert_eq!(look_ahead.size(10, Some(Duration::ZERO)), 1_000);
+    }
+
+    #[test]
+    fn large_jobs_are_claimed_ahead_as_far_as_there_is_room_for_them() {
+        let mut look_ahead = look_ahead(Duration::from_millis(1));
+        look_ahead.claim_brought(2, 2 * 1024 * 1024);
+        assert_eq!(look_ahead.size(10, Some(Duration::ZERO)), 16);
+        look_ahead.claim_brought(0, 0);
+        assert_eq!(look_ahead.size(10, Some(Duration::ZERO)), 16);
     }
 }

@@ -23,6 +23,10 @@ use super::{
 };
 use ractor::{ActorProcessingErr, ActorRef};
 
+/// How many messages to itself a stage handles before others on its thread have their turn, and what has
+/// come from outside is seen.
+const NEXTS_AT_ONCE: u32 = 16;
+
 pub(super) struct StageState<B: ProducerConsumer> {
     spec: StageSpec<B>,
     behaviour: B,
@@ -33,6 +37,8 @@ pub(super) struct StageState<B: ProducerConsumer> {
     marked_in: VecDeque<B::Message>,
     /// A message to itself is on its way.
     is_next_due: bool,
+    /// How many of those it has had.
+    nexts: u32,
     is_finished: bool,
 }
 
@@ -77,6 +83,7 @@ impl<B: ProducerConsumer> StageActor<B> {
             marked: VecDeque::new(),
             marked_in: VecDeque::new(),
             is_next_due: false,
+            nexts: 0,
             is_finished: false,
             spec,
         })
@@ -146,7 +153,13 @@ impl<B: ProducerConsumer> StageState<B> {
             StageMessage::Cancel(inlet) => flow.inlets.cancel(inlet),
             StageMessage::Forward => flow.outlet.forward(),
             StageMessage::Finish => flow.outlet.finish(),
-            StageMessage::Next => self.is_next_due = false,
+            StageMessage::Next => {
+                self.is_next_due = false;
+                self.nexts = self.nexts.wrapping_add(1);
+                if self.nexts.is_multiple_of(NEXTS_AT_ONCE) {
+                    tokio::task::yield_now().await;
+                }
+            }
         }
         Ok(())
     }
@@ -163,7 +176,13 @@ impl<B: ProducerConsumer> StageState<B> {
             ProducerMessage::Ask {
                 subscription,
                 demand,
-            } => flow.outlet.ask(subscription, demand),
+            } => {
+                flow.outlet.ask(subscription, demand);
+                if demand == 0 {
+                    // It has taken what lay ready.
+                    return self.behaviour.delivered(flow).await;
+                }
+            }
             ProducerMessage::Cancel { subscription } => {
                 if flow.outlet.cancel(subscription) {
                     return self.behaviour.left(subscription, flow).await;

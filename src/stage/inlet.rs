@@ -111,10 +111,13 @@ impl<T: Send + 'static> Inlet<T> {
             .is_some_and(|current| current.id() == subscription)
     }
 
-    pub(super) fn ask(&mut self, demand: u32) {
-        if let Some(subscription) = &self.subscription {
-            self.outstanding += u64::from(demand);
-            subscription.ask(demand);
-        }
+    /// Asks for more, and returns what lay ready.
+    pub(super) fn ask(&mut self, demand: u32) -> Vec<T> {
+        let Some(subscription) = &mut self.subscription else {
+            return Vec::new();
+        };
+        let taken = subscription.take_or_ask(demand);
+        self.outstanding += u64::from(demand) - taken.len() as u64;
+        taken
     }
 }

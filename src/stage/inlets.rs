@@ -16,7 +16,7 @@ use super::outlet::End;
 use super::source::Announced;
 use super::{
     Asks, Cancel, CancelReason, ConsumerMessage, InletId, Mailbox, Source, StageError,
-    SubscribeOptions, SubscriptionId,
+    SubscribeOptions, Subscription, SubscriptionId,
 };
 
 /// A stage's side towards its producers.
@@ -129,8 +129,16 @@ impl<T: Send + 'static> Inlets<T> {
     /// Asks for `demand` more events. For subscriptions with [`Asks::Manual`]; one that has no
     /// producer at present is told when it [has](super::Consumer::subscribed) and asks then.
     pub fn ask(&mut self, inlet: InletId, demand: u32) {
-        if let Some(inlet) = self.find(inlet) {
-            inlet.ask(demand);
+        if let Some(index) = self.inlets.iter().position(|known| known.id == inlet) {
+            self.ask_of(index, demand);
+        }
+    }
+
+    /// Asks, and takes in at once what lay ready.
+    fn ask_of(&mut self, index: usize, demand: u32) {
+        let events = self.inlets[index].ask(demand);
+        if !events.is_empty() {
+            self.take_in(index, events);
         }
     }
 
@@ -205,16 +213,25 @@ impl<T: Send + 'static> Inlets<T> {
         }
     }
 
-    fn take(&mut self, subscription: SubscriptionId, mut events: Vec<T>, missed: u64) {
-        let Some(inlet) = self
-            .inlets
-            .iter_mut()
-            .find(|inlet| inlet.is_subscribed(subscription))
-        else {
+    fn take(&mut self, subscription: SubscriptionId, events: Vec<T>, missed: u64) {
+        let mut inlets = self.inlets.iter();
+        let Some(index) = inlets.position(|inlet| inlet.is_subscribed(subscription)) else {
             return;
         };
+        let inlet = &mut self.inlets[index];
         inlet.outstanding = inlet.outstanding.saturating_sub(events.len() as u64);
         inlet.missed += missed;
+        if let Some(subscription) = &mut inlet.subscription {
+            subscription.was_served(events.len());
+        }
+        self.take_in(index, events);
+    }
+
+    fn take_in(&mut self, index: usize, mut events: Vec<T>) {
+        let inlet = &mut self.inlets[index];
+        let Some(subscription) = inlet.subscription.as_ref().map(Subscription::id) else {
+            return;
+        };
         self.waiting += events.len();
         loop {
             let chunk = inlet.step(events.len());
@@ -271,8 +288,9 @@ impl<T: Send + 'static> Inlets<T> {
     /// Events are handled: asks for more, unless their subscription is over.
     pub(super) fn handled(&mut self, subscription: SubscriptionId, ask_after: u32) {
         self.from = None;
-        if let Some(inlet) = self.of(subscription) {
-            inlet.ask(ask_after);
+        let mut inlets = self.inlets.iter();
+        if let Some(index) = inlets.position(|inlet| inlet.is_subscribed(subscription)) {
+            self.ask_of(index, ask_after);
         }
     }
 
@@ -324,13 +342,13 @@ impl<T: Send + 'static> Inlets<T> {
     /// Asks for what the stage's consumers have asked for and it has not given them.
     pub(super) fn forward(&mut self, demand: usize) {
         let waiting = self.waiting as u64;
-        let forwarding = |inlet: &&mut Inlet<T>| {
-            inlet.options.asks == Asks::Forwarded && inlet.subscription.is_some()
-        };
-        for inlet in self.inlets.iter_mut().filter(forwarding) {
-            let wanted = (demand as u64).min(u64::from(inlet.options.max_demand));
-            let missing = wanted.saturating_sub(inlet.outstanding + waiting);
-            inlet.ask(missing as u32);
+        for index in 0..self.inlets.len() {
+            let inlet = &self.inlets[index];
+            if inlet.options.asks == Asks::Forwarded && inlet.subscription.is_some() {
+                let wanted = (demand as u64).min(u64::from(inlet.options.max_demand));
+                let missing = wanted.saturating_sub(inlet.outstanding + waiting);
+                self.ask_of(index, missing as u32);
+            }
         }
     }
 

@@ -62,6 +62,7 @@ mod outlet;
 mod pace;
 mod protocol;
 mod rate_limit;
+mod shelf;
 mod source;
 mod spec;
 mod stage_ref;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::buffer::Buffer;
 use super::meter::Gauges;
 use super::pace::Pace;
+use super::shelf::Shelf;
 use super::{
     BufferOptions, CancelReason, ConsumerLink, Delivery, Dispatcher, Overflow, PartitionLoad,
     SubscriptionId,
@@ -20,6 +21,8 @@ use super::{
 pub struct Outlet<T: Send + 'static> {
     dispatcher: Box<dyn Dispatcher<T>>,
     buffer: Buffer<T>,
+    /// Where the buffered events lie, if consumers take them by themselves.
+    shelf: Option<Arc<Shelf<T>>>,
     consumers: BTreeMap<SubscriptionId, Consumer<T>>,
     gate: Gate,
     end: Option<End>,
@@ -62,6 +65,7 @@ impl<T: Send + 'static> Outlet<T> {
         Self {
             dispatcher,
             buffer: Buffer::new(buffer),
+            shelf: None,
             consumers: BTreeMap::new(),
             gate,
             end: None,
@@ -93,13 +97,27 @@ impl<T: Send + 'static> Outlet<T> {
             return 0;
         }
         let asked = usize::try_from(self.dispatcher.demand()).unwrap_or(usize::MAX);
-        asked.saturating_sub(self.buffer.len())
+        asked.saturating_sub(self.buffered())
     }
 
     /// How many events wait for somebody to ask.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() + self.shelf.as_ref().map_or(0, |shelf| shelf.len())
+    }
+
+    /// Lets consumers take by themselves what is buffered, and measures how long they take for an event.
+    /// For producers whose events are the same to any consumer, and that need not know who got which.
+    pub(crate) fn share(&mut self) {
+        self.shelf.get_or_insert_with(|| Arc::new(Shelf::new()));
+    }
+
+    /// Calls [`delivered`](super::Producer::delivered) once when fewer than so many events are left of a
+    /// [shared](Self::share) buffer; 0: never.
+    pub(crate) fn tell_below(&self, events: usize) {
+        if let Some(shelf) = &self.shelf {
+            shelf.tell_below(events);
+        }
     }
 
     /// How many subscriptions there are.
@@ -118,7 +136,10 @@ impl<T: Send + 'static> Outlet<T> {
     /// consumers, once it is [measured](Self::measure_service_time) and there is any.
     #[must_use]
     pub fn service_time(&self) -> Option<Duration> {
-        self.pace?.seconds().map(Duration::from_secs_f64)
+        match &self.shelf {
+            Some(shelf) => shelf.service_time(),
+            None => self.pace?.seconds().map(Duration::from_secs_f64),
+        }
     }
 
     /// The demand and the queue of each partition, if the dispatcher has partitions.
@@ -128,8 +149,11 @@ impl<T: Send + 'static> Outlet<T> {
     }
 
     /// Keeps only these of the buffered events.
-    pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
-        self.buffer.retain(keep);
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.buffer.retain(&mut keep);
+        if let Some(shelf) = &self.shelf {
+            shelf.with_events(|events| events.retain(keep));
+        }
     }
 
     /// Ends the stage once everything that it has emitted is delivered; nothing more is asked of it.
@@ -152,7 +176,7 @@ impl<T: Send + 'static> Outlet<T> {
 
     /// Whether everything emitted is delivered.
     pub(super) fn is_drained(&self) -> bool {
-        self.buffer.len() == 0 && self.dispatcher.first_held().is_none()
+        self.buffered() == 0 && self.dispatcher.first_held().is_none()
     }
 
     pub(super) fn forward(&mut self) {
@@ -166,6 +190,9 @@ impl<T: Send + 'static> Outlet<T> {
             return false;
         }
         self.gauges.gained_consumer(link.meter());
+        if let Some(shelf) = &self.shelf {
+            link.let_take(shelf);
+        }
         let consumer = Consumer { link, served: None };
         self.consumers.insert(consumer.link.id(), consumer);
         true
@@ -192,7 +219,7 @@ impl<T: Send + 'static> Outlet<T> {
         true
     }
 
-    /// Delivers what can be delivered, and tells how many events that was.
+    /// Delivers what can be delivered, lays down what may be taken, and tells how many events that was.
     pub(super) fn flush(&mut self) -> usize {
         if self.gate == Gate::Accumulating || self.consumers.is_empty() {
             return 0;
@@ -200,9 +227,7 @@ impl<T: Send + 'static> Outlet<T> {
         let mut delivered = 0;
         let mut deliveries = std::mem::take(&mut self.deliveries);
         loop {
-            let dispatcher = &mut self.dispatcher;
-            self.buffer
-                .take_with(|events| dispatcher.dispatch(events, &mut deliveries));
+            delivered += self.dispatch(&mut deliveries);
             let mut is_any_lost = false;
             for delivery in deliveries.drain(..) {
                 let count = delivery.events.len();
@@ -217,6 +242,27 @@ impl<T: Send + 'static> Outlet<T> {
         }
         self.deliveries = deliveries;
         delivered
+    }
+
+    /// Who waits is served first. What is left is laid down to be taken, if that may be; tells how much
+    /// that was.
+    fn dispatch(&mut self, deliveries: &mut Vec<Delivery<T>>) -> usize {
+        let Self {
+            dispatcher, buffer, ..
+        } = self;
+        let Some(shelf) = &self.shelf else {
+            buffer.take_with(|events| dispatcher.dispatch(events, deliveries));
+            return 0;
+        };
+        let fresh = buffer.len();
+        if fresh == 0 && dispatcher.demand() == 0 {
+            return 0;
+        }
+        shelf.with_events(|lying| {
+            buffer.take_with(|events| lying.append(events));
+            dispatcher.dispatch(lying, deliveries);
+            lying.len().min(fresh)
+        })
     }
 
     /// If the consumer is gone, its events go to the next who asks, as far as the dispatcher lets
@@ -264,7 +310,7 @@ impl<T: Send + 'static> Outlet<T> {
 
     /// Shows how things stand.
     pub(super) fn show(&self) {
-        self.gauges.buffered(self.buffer.len());
+        self.gauges.buffered(self.buffered());
         let partitions = self.dispatcher.partitions();
         if !partitions.is_empty() {
             self.gauges.partitions(partitions);
@@ -278,7 +324,16 @@ impl<T: Send + 'static> Outlet<T> {
             self.gauges.lost_consumer(consumer.link.meter());
             consumer.link.end(reason.clone());
         }
-        self.buffer.retain(|_| false);
+        self.retain(|_| false);
+    }
+}
+
+impl<T: Send + 'static> Drop for Outlet<T> {
+    /// Nobody takes any more of what a stage held that was killed.
+    fn drop(&mut self) {
+        if let Some(shelf) = &self.shelf {
+            shelf.close();
+        }
     }
 }
 

@@ -6,10 +6,12 @@
 //! both sides. An event that cannot be delivered comes back to the producer as a value.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use super::meter::Meter;
+use super::shelf::Shelf;
 use super::{Mailbox, Refusal, Wishes};
 
 /// A subscription's identity, unique in this process.
@@ -71,7 +73,7 @@ pub enum ProducerMessage<T: Send + 'static> {
     Ask {
         /// Who asks.
         subscription: SubscriptionId,
-        /// How many more.
+        /// How many more; 0 says only that what lay ready runs low.
         demand: u32,
     },
     /// Ends a subscription and takes back its unmet demand.
@@ -138,8 +140,12 @@ pub struct ConsumerLink<T: Send + 'static> {
     consumer: ConsumerRef<T>,
     wishes: Wishes<T>,
     meter: Arc<Meter>,
+    within_reach: WithinReach<T>,
     reason: CancelReason,
 }
+
+/// What the producer holds ready for its consumers, once it has taken the subscription, and if it does.
+type WithinReach<T> = Arc<OnceLock<Arc<Shelf<T>>>>;
 
 impl<T: Send + 'static> ConsumerLink<T> {
     /// The subscription's identity.
@@ -186,6 +192,11 @@ impl<T: Send + 'static> ConsumerLink<T> {
     pub(super) fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
+
+    /// Lets the consumer take by itself what lies ready.
+    pub(super) fn let_take(&self, shelf: &Arc<Shelf<T>>) {
+        self.within_reach.get_or_init(|| Arc::clone(shelf));
+    }
 }
 
 impl<T: Send + 'static> Drop for ConsumerLink<T> {
@@ -210,6 +221,9 @@ pub struct Subscription<T: Send + 'static> {
     id: SubscriptionId,
     producer: ProducerRef<T>,
     meter: Arc<Meter>,
+    within_reach: WithinReach<T>,
+    /// When it was last served, with how many events.
+    served: Option<(Instant, u32)>,
     is_over: bool,
 }
 
@@ -225,18 +239,22 @@ impl<T: Send + 'static> Subscription<T> {
     ) -> Self {
         let id = SubscriptionId::fresh();
         let meter = Arc::new(Meter::new(Arc::clone(name)));
+        let within_reach = WithinReach::default();
         // Undelivered, the link is dropped, which tells the consumer.
         let _gone = producer.send(ProducerMessage::Subscribe(Box::new(ConsumerLink {
             id,
             consumer,
             wishes,
             meter: Arc::clone(&meter),
+            within_reach: Arc::clone(&within_reach),
             reason: CancelReason::Down,
         })));
         Self {
             id,
             producer,
             meter,
+            within_reach,
+            served: None,
             is_over: false,
         }
     }
@@ -251,12 +269,45 @@ impl<T: Send + 'static> Subscription<T> {
     pub fn ask(&self, demand: u32) {
         if demand > 0 {
             self.meter.asked(demand);
-            // A producer that is gone has lost all demand; its successor is asked anew.
-            let _gone = self.producer.send(ProducerMessage::Ask {
-                subscription: self.id,
-                demand,
-            });
+            self.send_ask(demand);
         }
+    }
+
+    /// Takes what lies ready of the `demand` more events that are wanted, and asks for the rest.
+    pub(super) fn take_or_ask(&mut self, demand: u32) -> Vec<T> {
+        let Some(shelf) = self.within_reach.get().filter(|_| demand > 0) else {
+            self.ask(demand);
+            return Vec::new();
+        };
+        let now = Instant::now();
+        let spent = |(at, events)| (now.duration_since(at), events);
+        let taken = shelf.take(demand, self.served.take().map(spent));
+        let count = taken.events.len();
+        self.meter.asked(demand);
+        self.meter.delivered(count, 0);
+        if count > 0 {
+            self.served = Some((now, count as u32));
+        }
+        let rest = demand - count as u32;
+        if rest > 0 || taken.is_low {
+            self.send_ask(rest);
+        }
+        taken.events
+    }
+
+    /// It was served by a message.
+    pub(super) fn was_served(&mut self, events: usize) {
+        if self.within_reach.get().is_some() {
+            self.served = Some((Instant::now(), events as u32));
+        }
+    }
+
+    fn send_ask(&self, demand: u32) {
+        // A producer that is gone has lost all demand; its successor is asked anew.
+        let _gone = self.producer.send(ProducerMessage::Ask {
+            subscription: self.id,
+            demand,
+        });
     }
 
     /// The producer has ended it: there is nobody to tell.

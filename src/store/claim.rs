@@ -1,5 +1,6 @@
 //! `claim`: available jobs become a node's own. `reclaim`: those whose claim's answer was lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -35,9 +36,9 @@ impl ClaimBound {
 #[derive(Debug)]
 pub(crate) struct ClaimRequest {
     pub(crate) node: NodeId,
-    pub(crate) queue: String,
+    pub(crate) queue: Arc<str>,
     /// The kinds that this node can run.
-    pub(crate) kinds: std::sync::Arc<[String]>,
+    pub(crate) kinds: Arc<[String]>,
     pub(crate) above: ClaimBound,
     pub(crate) limit: u32,
     /// How many suspects: jobs under which a process died.
@@ -138,7 +139,7 @@ impl Store {
                 &self.sql().claim,
                 &[
                     &typed::<BigInt, _>(&request.node.as_i64()),
-                    &typed::<Text, _>(&request.queue),
+                    &typed::<Text, _>(&*request.queue),
                     &typed::<Array<Text>, _>(&*request.kinds),
                     &typed::<SmallInt, _>(&request.above.priority),
                     &typed::<BigInt, _>(&request.above.id),
@@ -162,7 +163,7 @@ impl Store {
                 &self.sql().claim_limited,
                 &[
                     &typed::<BigInt, _>(&request.node.as_i64()),
-                    &typed::<Text, _>(&request.queue),
+                    &typed::<Text, _>(&*request.queue),
                     &typed::<Array<Text>, _>(&*request.kinds),
                     &typed::<BigInt, _>(&i64::from(request.limit)),
                     &typed::<BigInt, _>(&i64::from(request.suspects)),
