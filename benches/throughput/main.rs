@@ -11,6 +11,7 @@ mod figure;
 mod flow;
 mod jobs;
 mod place;
+mod processes;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;
@@ -88,6 +89,9 @@ fn main() -> Result<(), Failed> {
         let (jobs, workers) = (word(1)?.parse()?, word(2)?.parse()?);
         return runtime.block_on(drain::be_measured(&server, jobs, workers));
     }
+    if let Ok(url) = std::env::var(processes::SHARES) {
+        return runtime.block_on(processes::be_one(&url));
+    }
     runtime.block_on(measure(&Arguments::read()?))
 }
 
@@ -146,6 +150,12 @@ async fn measure_at(server: &str, kind: &str, arguments: &Arguments) -> Result<(
     }
     if is_wanted("flow") {
         flows(server, effort, &mut report).await?;
+    }
+    if is_wanted("processes") {
+        for processes in [1, 2, 4] {
+            let figure = processes::drain(server, effort.jobs, processes, effort.runs).await?;
+            report.add([figure])?;
+        }
     }
     if is_wanted("handlers") {
         handlers(server, effort, &mut report).await?;
