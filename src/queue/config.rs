@@ -110,7 +110,7 @@ impl Queue {
     }
 
     /// Lets the fetcher claim up to this many jobs beyond what is asked for (default
-    /// [`DEFAULT_LOOK_AHEAD`], at most 10,000; 0: never).
+    /// [`DEFAULT_LOOK_AHEAD`], at most 10,000, and 16 MB of arguments; 0: never).
     ///
     /// It only does so for jobs so quick that workers would wait for the round trip of a claim, and
     /// returns what is not asked for after all.
