@@ -73,6 +73,7 @@
 //! | [`store`] | where jobs rest: all SQL |
 //! | [`supervision`] | how actors stay alive: OTP supervisors for ractor, of use without jobs |
 //! | [`stage`] | how work flows: demand, after GenStage, of use without jobs |
+//! | [`event`] | what happens on a node, each fact said once |
 //! | [`client`] | the way in: enqueue, cancel, requeue, ask |
 //! | [`handler`] | what runs a job, and the context it gets |
 //! | [`queue`] | one queue: fetcher, workers, custody |
@@ -84,6 +85,7 @@
 pub mod board;
 pub mod client;
 mod error;
+pub mod event;
 pub mod handler;
 pub mod job;
 #[doc(hidden)]
@@ -99,6 +101,7 @@ pub mod testing;
 pub use board::Board;
 pub use client::Client;
 pub use error::Error;
+pub use event::Event;
 pub use handler::{Batch, BatchContext, BatchJob, Context, Handler, Job};
 pub use job::{Backoff, Call, JobId, JobState, Outcome};
 pub use queue::Queue;

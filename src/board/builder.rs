@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use super::Board;
 use crate::Error;
 use crate::client::check_payload_limit;
+use crate::event::{Bulletin, Event};
 use crate::handler::{Handler, Job};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT};
 use crate::queue::{Attempted, Queue};
 use crate::stage::Source;
 use crate::store::Database;
-use crate::supervision::{ChildSpec, Shutdown};
+use crate::supervision::{ChildSpec, Shutdown, Subscription};
 
 /// How long a node may be silent before its jobs are taken back, unless configured.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
@@ -47,6 +48,7 @@ pub struct Builder {
     pub(super) retry_start_for: Duration,
     pub(super) children: Vec<ChildSpec>,
     pub(super) attempts: Source<Attempted>,
+    pub(super) bulletin: Bulletin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl Builder {
             retry_start_for: Duration::ZERO,
             children: Vec::new(),
             attempts: Source::new("attempts"),
+            bulletin: Bulletin::default(),
         }
     }
 
@@ -79,6 +82,12 @@ impl Builder {
     #[must_use]
     pub fn attempts(&self) -> Source<Attempted> {
         self.attempts.clone()
+    }
+
+    /// Follows what will happen on this node, its start included; see [`Board::events`].
+    #[must_use]
+    pub fn events(&self) -> Subscription<Event> {
+        self.bulletin.subscribe()
     }
 
     /// Serves a queue on this node.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio_util::sync::CancellationToken;
 
+use crate::event::Event;
 use crate::queue::Office;
 
 /// How long handlers that were told to stop may take beyond their queue's `cancel_grace`, and their
@@ -74,17 +75,19 @@ impl GateArgs {
 
     /// Waits until every answer is written, or its time is up.
     async fn settle(&self) {
-        let custody = &self.office.custody;
-        tracing::info!(in_hand = custody.count(), grace = ?self.grace, "closing: nothing is claimed any more");
+        let (custody, bulletin) = (&self.office.custody, &self.office.bulletin);
+        bulletin.say(Event::Closing {
+            in_hand: custody.count(),
+            grace: self.grace,
+        });
         tokio::select! {
             () = custody.empty() => return,
             () = tokio::time::sleep(self.grace) => {}
             () = self.hurry.cancelled() => {}
         }
-        tracing::warn!(
-            in_hand = custody.count(),
-            "the grace is over: handlers are told to stop"
-        );
+        bulletin.say(Event::GraceOver {
+            in_hand: custody.count(),
+        });
         custody.interrupt();
         let cut_within = if self.hurry.is_cancelled() {
             CUT_WITHIN
@@ -95,10 +98,9 @@ impl GateArgs {
             .await
             .is_err()
         {
-            tracing::warn!(
-                in_hand = custody.count(),
-                "handlers that did not stop are cut off"
-            );
+            bulletin.say(Event::CutOff {
+                in_hand: custody.count(),
+            });
         }
     }
 }

@@ -17,6 +17,7 @@ use super::tree::Blueprint;
 use super::{Board, Inner, STOP_WITHIN};
 use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups};
+use crate::event::Event;
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
 use crate::queue::{Counters, Custody, Facts, Office, Outbox, Patience, Queue, Vitals};
@@ -47,7 +48,11 @@ impl Builder {
         };
         let root =
             started.map_err(|cause| Error::start("cannot start the board").because(cause))?;
-        tracing::info!(node = %office.node, name = office.node_name, queues = self.queues.len(), "the board is up");
+        office.bulletin.say(Event::Up {
+            node: office.node,
+            name: office.node_name.clone(),
+            queues: self.queues.len(),
+        });
         Ok(Board(Arc::new(Inner {
             root,
             office,
@@ -63,12 +68,13 @@ impl Builder {
             settle: 3,
         };
         let store = Store::new(self.database.clone(), lanes)?;
-        let wakeups = Wakeups::default();
+        let (wakeups, bulletin) = (Wakeups::default(), self.bulletin.clone());
         let client = Client::from_parts(ClientParts {
             store: store.clone(),
             kinds: registry.kinds(),
             payload_limit: self.payload_limit,
             wakeups: wakeups.clone(),
+            bulletin: bulletin.clone(),
         });
         Ok(Arc::new(Office {
             node: NodeId::from_random(random_bits()),
@@ -79,9 +85,10 @@ impl Builder {
             wakeups,
             outbox: Outbox::new(),
             custody: Custody::default(),
-            vitals: Vitals::default(),
+            vitals: Vitals::new(bulletin.clone()),
             counters: Counters::default(),
-            facts: Facts::new(self.attempts.clone()),
+            facts: Facts::new(self.attempts.clone(), bulletin.clone()),
+            bulletin,
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
             is_closing: AtomicBool::new(false),

@@ -29,13 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::client::Client;
+use crate::event::Event;
 use crate::job::NodeId;
 use crate::queue::{Attempted, Office};
 use crate::stage::Source;
 use crate::store::Database;
-#[cfg(feature = "testing")]
-use crate::supervision::Subscription;
-use crate::supervision::SupervisorRef;
+use crate::supervision::{Subscription, SupervisorRef};
 
 /// How long the tree may take to stop beyond the graces: the ledger's last write, the goodbye, workers
 /// that block their threads.
@@ -103,10 +102,15 @@ impl Board {
         self.0.office.facts.source()
     }
 
-    /// Everything that is published from now on, to look back at.
-    #[cfg(feature = "testing")]
-    pub(crate) fn tap(&self) -> Subscription<Attempted> {
-        self.0.office.facts.tap()
+    /// Follows what happens on this node from now on. Nobody is ever held up: a subscriber that falls
+    /// behind by more than [`EVENT_CAPACITY`](crate::event::EVENT_CAPACITY) events is told how many it
+    /// missed. For attempts without a gap there is [`attempts`](Self::attempts).
+    ///
+    /// Facts about single jobs and calls are made only while somebody subscribes, so that they cost
+    /// nothing otherwise.
+    #[must_use]
+    pub fn events(&self) -> Subscription<Event> {
+        self.0.office.bulletin.subscribe()
     }
 
     /// What this node has done since its start.

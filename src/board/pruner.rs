@@ -9,6 +9,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 
 use super::pulse::{Pulse, Tick};
 use crate::Error;
+use crate::event::Event;
 use crate::queue::{Office, Patience};
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -92,7 +93,7 @@ impl PrunerState {
         store.prepare_history(DAYS_AHEAD).await?;
         let pruned = store.prune(self.args.keep).await?;
         if pruned > 0 {
-            tracing::info!(pruned, "pruned old history");
+            self.args.office.bulletin.say(Event::Pruned { pruned });
         }
         self.args.office.vitals.working(ROLE);
         self.patience.succeeded();

@@ -15,8 +15,11 @@ use super::notifier::{self, Notifier};
 use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
 use super::scheduler::{self, Scheduler};
+use crate::event::Event;
 use crate::queue::{Office, Queue, is_killed, queue_child};
-use crate::supervision::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
+use crate::supervision::{
+    Backoff, ChildSpec, Events, Intensity, Shutdown, Strategy, SupervisorSpec,
+};
 
 /// How long the ledger's last write and the goodbye may take.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -36,7 +39,12 @@ pub(super) struct Blueprint {
 impl Blueprint {
     pub(super) fn into_spec(self) -> SupervisorSpec {
         let office = self.office;
+        let bulletin = office.bulletin.clone();
+        let events = Events::default().listener(move |event| {
+            bulletin.say_if_heard(|| Event::Supervised(event.clone()));
+        });
         SupervisorSpec::new(Strategy::OneForOne)
+            .events(events)
             // Crashes here are bugs, since trouble with the database is a state and not a crash.
             .intensity(Intensity {
                 max_restarts: 20,

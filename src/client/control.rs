@@ -1,9 +1,12 @@
 //! `cancel`, `requeue`, and questions.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::Client;
 use crate::Error;
+use crate::event::Event;
 use crate::job::{JobId, Stored};
 use crate::store::{
     Arguments, Cancelled, DeadFilter, DeadLetter, JobFilter, JobInfo, Notice, QueueInfo, TurnAfter,
@@ -21,7 +24,7 @@ impl Client {
     /// [`Error::is_unreachable`] and [`Error::is_database`].
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
         let found = self.0.store.cancel(&[id]).await?;
-        Ok(match found.into_iter().next() {
+        let found = match found.into_iter().next() {
             None => Cancelled::NotFound,
             Some((_, false, ordering)) => {
                 self.turn(TurnAfter::End, ordering);
@@ -31,7 +34,10 @@ impl Client {
                 self.tell(Notice::Cancel(id));
                 Cancelled::Asked
             }
-        })
+        };
+        let bulletin = &self.0.bulletin;
+        bulletin.say_if_heard(|| Event::Cancelled { job: id, found });
+        Ok(found)
     }
 
     /// Brings a dead job back with a fresh budget. Its attempts go on counting, its errors stay.
@@ -55,7 +61,17 @@ impl Client {
             let risen = self.0.store.requeue(&filter, REQUEUE_BATCH).await?;
             total += risen.len() as u64;
             let is_last = risen.len() < REQUEUE_BATCH as usize;
+            let mut queues: HashMap<String, (u32, i16)> = HashMap::new();
             for (_, queue, priority) in risen {
+                let (jobs, most_urgent) = queues.entry(queue).or_insert((0, priority));
+                *jobs += 1;
+                *most_urgent = priority.min(*most_urgent);
+            }
+            for (queue, (jobs, priority)) in queues {
+                self.0.bulletin.say(Event::Requeued {
+                    queue: queue.clone(),
+                    jobs,
+                });
                 self.tell(Notice::Available { queue, priority });
             }
             if is_last {

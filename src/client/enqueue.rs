@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Client;
 use crate::Error;
+use crate::event::Event;
 use crate::job::{
     Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf,
     bounded_text, check_name,
@@ -37,7 +38,10 @@ impl Client {
     pub async fn enqueue(&self, call: impl Into<Call>) -> Result<JobId, Error> {
         let row = self.check(call.into())?;
         let (notice, ordering) = (notice_of(&row), row.ordering());
+        let enqueued = self.enqueued();
+        let enqueued = enqueued.map(|enqueued| enqueued.with(std::slice::from_ref(&row)));
         let id = self.0.coalescer.enqueue(row).await?;
+        self.say(enqueued, Written::Here);
         self.tell(notice);
         self.turn(TurnAfter::Enqueue, ordering);
         Ok(id)
@@ -60,7 +64,7 @@ impl Client {
         if part.is_empty() {
             return Ok(Vec::new());
         }
-        let mut told = Told::default();
+        let mut told = Told::new(self.enqueued());
         told.note(&part);
         let next = self.next_part(&mut calls)?;
         let ids = if next.is_empty() {
@@ -69,6 +73,7 @@ impl Client {
         } else {
             self.write_parts(part, next, &mut calls, &mut told).await?
         };
+        self.say(told.enqueued, Written::Here);
         told.queues
             .into_iter()
             .for_each(|((queue, is_due), priority)| self.tell(notice(queue, is_due, priority)));
@@ -113,10 +118,27 @@ impl Client {
             .collect();
         let rows = rows?;
         let ids = self.0.store.enqueue_on(executor, &rows).await?;
-        let mut told = Told::default();
+        let mut told = Told::new(self.enqueued());
         told.note(&rows);
+        self.say(told.enqueued.take(), Written::InTransaction);
         self.tell_later(told);
         Ok(ids)
+    }
+
+    /// What to say of an enqueue, if somebody listens.
+    fn enqueued(&self) -> Option<Enqueued> {
+        self.0.bulletin.is_heard().then(Enqueued::default)
+    }
+
+    fn say(&self, enqueued: Option<Enqueued>, written: Written) {
+        for ((queue, kind), jobs) in enqueued.unwrap_or_default().0 {
+            self.0.bulletin.say(Event::Enqueued {
+                queue: queue.into(),
+                kind: kind.into(),
+                jobs,
+                is_in_transaction: written == Written::InTransaction,
+            });
+        }
     }
 
     /// Wakes the workers of a queue, in every process. Only needed after a transaction of your own;
@@ -273,15 +295,55 @@ fn checked_due(due: Due) -> Result<Due, String> {
 }
 
 /// Whom to tell of jobs that were enqueued.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Told {
     /// Which queues got jobs that are due, or will be, and the most urgent priority of each.
     queues: HashMap<(String, bool), i16>,
     keys: HashSet<OrderingKey>,
+    enqueued: Option<Enqueued>,
+}
+
+/// How many jobs of each queue and kind were enqueued.
+#[derive(Debug, Default)]
+struct Enqueued(HashMap<(String, String), u32>);
+
+/// Where an enqueue was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// It is committed.
+    Here,
+    /// In a transaction of the caller's own.
+    InTransaction,
+}
+
+impl Enqueued {
+    fn with(mut self, rows: &[CallRow]) -> Self {
+        self.note(rows);
+        self
+    }
+
+    fn note(&mut self, rows: &[CallRow]) {
+        let alike = rows.chunk_by(|row, next| row.queue == next.queue && row.kind == next.kind);
+        for rows in alike {
+            let key = (rows[0].queue.to_string(), rows[0].kind.to_string());
+            *self.0.entry(key).or_default() += rows.len() as u32;
+        }
+    }
 }
 
 impl Told {
+    fn new(enqueued: Option<Enqueued>) -> Self {
+        Self {
+            queues: HashMap::new(),
+            keys: HashSet::new(),
+            enqueued,
+        }
+    }
+
     fn note(&mut self, rows: &[CallRow]) {
+        if let Some(enqueued) = &mut self.enqueued {
+            enqueued.note(rows);
+        }
         // Most calls of a bulk are alike, and need one look together.
         let alike = rows.chunk_by(|row, next| {
             let of = |row: &CallRow| (row.due == Due::Now, row.priority);

@@ -20,8 +20,10 @@ use coalescer::Coalescer;
 use turns::Turns;
 
 use crate::Error;
+use crate::event::{Bulletin, Event};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, Kind, MAX_PAYLOAD_LIMIT};
 use crate::store::{Database, Lanes, Origin, Store};
+use crate::supervision::Subscription;
 
 /// Enqueues jobs, and asks about them. Cheap to clone.
 ///
@@ -51,6 +53,7 @@ struct Inner {
     coalescer: Arc<Coalescer>,
     announcer: Arc<Announcer>,
     turns: Turns,
+    bulletin: Bulletin,
 }
 
 /// What a client is made of.
@@ -59,6 +62,7 @@ pub(crate) struct ClientParts {
     pub(crate) kinds: HashMap<String, Arc<Kind>>,
     pub(crate) payload_limit: usize,
     pub(crate) wakeups: Wakeups,
+    pub(crate) bulletin: Bulletin,
 }
 
 impl Client {
@@ -90,6 +94,7 @@ impl Client {
             kinds,
             payload_limit,
             wakeups,
+            bulletin: Bulletin::default(),
         }))
     }
 
@@ -99,6 +104,7 @@ impl Client {
             kinds,
             payload_limit,
             wakeups,
+            bulletin,
         } = parts;
         let coalescer = Arc::new(Coalescer::new(store.clone()));
         let announcer = Arc::new(Announcer::new(store.clone()));
@@ -111,7 +117,16 @@ impl Client {
             coalescer,
             announcer,
             turns,
+            bulletin,
         }))
+    }
+
+    /// Follows what this process does with jobs from now on: what it enqueues, cancels and brings back.
+    /// The client of a board hears all that happens there; see
+    /// [`Board::events`](crate::Board::events).
+    #[must_use]
+    pub fn events(&self) -> Subscription<Event> {
+        self.0.bulletin.subscribe()
     }
 
     /// What marks the notices of this process.

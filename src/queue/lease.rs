@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Answer, Office, Story};
+use crate::event::{Event, Started};
 use crate::handler::{Attachments, Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
@@ -98,6 +99,16 @@ impl Lease {
 
     /// The handler begins: from here on the attempt counts.
     pub(crate) fn begin(&mut self, at: Instant, worker: &Arc<str>) {
+        self.office.bulletin.say_if_heard(|| {
+            Event::Started(Started {
+                job: self.job.id,
+                attempt: self.job.attempt,
+                kind: self.job.kind.clone(),
+                queue: Arc::clone(&self.queue),
+                worker: Arc::clone(worker),
+                held: at.saturating_duration_since(self.claimed_at),
+            })
+        });
         self.phase = Phase::Begun {
             at,
             worker: Arc::clone(worker),
@@ -160,7 +171,8 @@ impl Lease {
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });
         let diagnostics = is_buried.then(|| self.diagnostics());
-        let story = self.office.facts.is_followed().then(|| self.story());
+        let is_told = is_buried || self.office.facts.is_followed();
+        let story = is_told.then(|| self.story());
         self.phase = Phase::Answered;
         self.office.outbox.push(Answer {
             settlement: Settlement {

@@ -23,12 +23,12 @@ mod tree;
 mod vitals;
 mod worker;
 
+pub use crate::event::Attempted;
 pub use config::{
     DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
     DEFAULT_WORKERS, Queue,
 };
 pub(crate) use custody::Custody;
-pub use facts::Attempted;
 pub(crate) use facts::{Facts, Story};
 pub use lease::Lease;
 pub(crate) use office::{Counters, Office};

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{Custody, Facts, Outbox, Vitals};
 use crate::client::{Client, Wakeups};
+use crate::event::Bulletin;
 use crate::handler::Registry;
 use crate::job::NodeId;
 use crate::store::Store;
@@ -27,6 +28,8 @@ pub(crate) struct Office {
     pub(crate) vitals: Vitals,
     pub(crate) counters: Counters,
     pub(crate) facts: Facts,
+    /// Where it is said what happens.
+    pub(crate) bulletin: Bulletin,
     /// One suspect at a time: a job under which a process died runs alone among its like, so that the
     /// next death tells which one is to blame.
     pub(crate) suspects: Arc<Semaphore>,

@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::event::{Bulletin, Event};
+
 /// How a part of the board is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,15 +51,28 @@ impl fmt::Display for Condition {
 }
 
 /// The conditions of all parts, by role.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Vitals(Arc<Mutex<BTreeMap<String, Condition>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Vitals {
+    parts: Arc<Mutex<BTreeMap<String, Condition>>>,
+    bulletin: Bulletin,
+}
 
 impl Vitals {
+    pub(crate) fn new(bulletin: Bulletin) -> Self {
+        Self {
+            parts: Arc::default(),
+            bulletin,
+        }
+    }
+
     /// Says that a part works.
     pub(crate) fn working(&self, role: &str) {
         let earlier = self.lock().insert(role.to_owned(), Condition::Working);
         if let Some(Condition::Degraded { since, .. }) = earlier {
-            tracing::info!(role, after = ?since.elapsed(), "works again");
+            self.bulletin.say(Event::Recovered {
+                part: role.to_owned(),
+                after: since.elapsed(),
+            });
         }
     }
 
@@ -65,14 +80,22 @@ impl Vitals {
     pub(crate) fn degraded(&self, role: &str, reason: &(impl fmt::Display + ?Sized)) {
         let reason = reason.to_string();
         let mut vitals = self.lock();
-        let since = match vitals.get(role) {
-            Some(Condition::Degraded { since, .. }) => *since,
-            _ => {
-                tracing::warn!(role, reason, "degraded; tries again by itself");
-                Instant::now()
-            }
+        let earlier = match vitals.get(role) {
+            Some(Condition::Degraded { since, .. }) => Some(*since),
+            _ => None,
         };
-        vitals.insert(role.to_owned(), Condition::Degraded { reason, since });
+        let condition = Condition::Degraded {
+            reason: reason.clone(),
+            since: earlier.unwrap_or_else(Instant::now),
+        };
+        vitals.insert(role.to_owned(), condition);
+        drop(vitals);
+        if earlier.is_none() {
+            self.bulletin.say(Event::Degraded {
+                part: role.to_owned(),
+                reason,
+            });
+        }
     }
 
     /// Every part that has said something.
@@ -82,6 +105,6 @@ impl Vitals {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Condition>> {
         // Nothing panics while it holds the lock, so a poisoned one guards a whole map.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

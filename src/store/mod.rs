@@ -37,7 +37,8 @@ pub use database::{
 };
 pub use executor::Executor;
 pub(crate) use lifeline::{Lifeline, Renewal};
-pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
+pub use nodes::Fate;
+pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
 pub use read::{Arguments, DeadLetter, JobFilter, JobInfo, QueueInfo};

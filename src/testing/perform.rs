@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::BoxError;
 use crate::client::{Client, ClientParts, Wakeups};
+use crate::event::Bulletin;
 use crate::handler::{
     Attachments, Context, ContextParts, Handler, Job, StopSignal, WorkerState, install_hook,
 };
@@ -207,6 +208,7 @@ fn nowhere() -> Client {
         });
     let store = Store::new(database, Lanes::CLIENT_ONLY).expect("the defaults are valid");
     Client::from_parts(ClientParts {
+        bulletin: Bulletin::default(),
         store,
         kinds: HashMap::new(),
         payload_limit: DEFAULT_PAYLOAD_LIMIT,

@@ -20,6 +20,7 @@ mod dropped;
 mod embedded_end;
 mod ending;
 mod enqueue;
+mod events;
 mod following;
 mod functions;
 mod kinds;
