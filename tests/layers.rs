@@ -74,6 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("postgres_types", &["store/"]),
     // The tests of the fingerprint show what it guards against.
     ("postcard", &["job/payload.rs", "job/fingerprint/tests/"]),
+    ("metrics", &["event/"]),
     (
         "ractor",
         &["supervision/", "stage/", "queue/", "board/", "testing/"],

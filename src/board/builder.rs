@@ -28,7 +28,11 @@ pub const DEFAULT_MAX_DEATHS: u32 = 3;
 /// How long finished jobs are kept in the history, unless configured.
 pub const DEFAULT_HISTORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The longest lease.
+/// How often a board that reports metrics samples its gauges, unless configured.
+#[cfg(feature = "metrics")]
+pub const DEFAULT_SAMPLE_EVERY: Duration = Duration::from_secs(15);
+
+/// The longest lease, and the longest time between two samples.
 const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A board before it is started. Every option is checked by [`start`](Self::start).
@@ -49,6 +53,17 @@ pub struct Builder {
     pub(super) children: Vec<ChildSpec>,
     pub(super) attempts: Source<Attempted>,
     pub(super) bulletin: Bulletin,
+    pub(super) sample_every: Option<Duration>,
+    #[cfg(feature = "metrics")]
+    pub(super) reports: Reports,
+}
+
+/// Whether the board reports to the recorder of the `metrics` crate.
+#[cfg(feature = "metrics")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reports {
+    Nothing,
+    Metrics,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +89,9 @@ impl Builder {
             children: Vec::new(),
             attempts: Source::new("attempts"),
             bulletin: Bulletin::default(),
+            sample_every: None,
+            #[cfg(feature = "metrics")]
+            reports: Reports::Nothing,
         }
     }
 
@@ -88,6 +106,27 @@ impl Builder {
     #[must_use]
     pub fn events(&self) -> Subscription<Event> {
         self.bulletin.subscribe()
+    }
+
+    /// Says this often how queues, connections and the database stand, as
+    /// [`Event::Sampled`] (1 s to a day; never unless this or `metrics` is asked for). Each time
+    /// costs the database two cheap questions, on every node that asks. Too seldom, and a gauge misses
+    /// what comes and goes.
+    pub fn sample_every(mut self, sample_every: Duration) -> Self {
+        self.sample_every = Some(sample_every);
+        self
+    }
+
+    /// Reports to the recorder of the [`metrics`] crate that is installed when the board starts, and
+    /// samples every [`DEFAULT_SAMPLE_EVERY`] unless told [otherwise](Self::sample_every). The
+    /// metrics are in [`METRICS`](crate::event::METRICS). It costs each job some additions.
+    ///
+    /// Install the recorder first: a board that has started does not look for another one.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self) -> Self {
+        self.reports = Reports::Metrics;
+        self.sample_every.get_or_insert(DEFAULT_SAMPLE_EVERY);
+        self
     }
 
     /// Serves a queue on this node.
@@ -275,6 +314,10 @@ impl Builder {
             if value > MAX_WAIT {
                 return refuse(option, format!("{value:?}"), "at most a hundred years");
             }
+        }
+        let samples = Duration::from_secs(1)..=MAX_LEASE;
+        if let Some(every) = self.sample_every.filter(|every| !samples.contains(every)) {
+            return refuse("sample_every", format!("{every:?}"), "1s to a day");
         }
         if self.max_deaths == 0 {
             return refuse("max_deaths", "0".to_owned(), "at least 1");

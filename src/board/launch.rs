@@ -1,18 +1,21 @@
 //! From a builder to a running board: the office, the database made ready, the tree.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use ractor::ActorCell;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "metrics")]
+use super::builder::Reports;
 use super::builder::{Builder, Migrates};
 use super::gate::GateArgs;
 use super::liveness::LivenessArgs;
 use super::pruner::{DAYS_AHEAD, PrunerArgs};
 use super::rescuer::RescuerArgs;
+use super::sampler::SamplerArgs;
 use super::tree::Blueprint;
 use super::{Board, Inner, STOP_WITHIN};
 use crate::Error;
@@ -23,6 +26,7 @@ use crate::job::NodeId;
 use crate::queue::{Counters, Custody, Facts, Office, Outbox, Patience, Queue, Vitals};
 use crate::random::random_bits;
 use crate::store::{Lanes, NodeCard, Store};
+use crate::supervision::SupervisorRef;
 
 impl Builder {
     pub(super) async fn launch(self, parent: Option<ActorCell>) -> Result<Board, Error> {
@@ -34,12 +38,17 @@ impl Builder {
                  its jobs are taken back at the next start, and a job that does so again is quarantined"
             );
         }
+        #[cfg(feature = "metrics")]
+        if self.reports == Reports::Metrics {
+            self.bulletin.report();
+        }
         let registry = Registry::new(self.handlers.iter().cloned())?;
         let office = self.office(registry)?;
         let card = self.card(&office);
         self.prepare(&office, &card).await?;
         let hurry = CancellationToken::new();
-        let blueprint = self.blueprint(&office, card, hurry.clone());
+        let tree = Arc::new(OnceLock::new());
+        let blueprint = self.blueprint(&office, card, hurry.clone(), &tree);
         let stop_within = blueprint.gate.closes_within() + STOP_WITHIN;
         let spec = blueprint.into_spec();
         let started = match parent {
@@ -48,6 +57,8 @@ impl Builder {
         };
         let root =
             started.map_err(|cause| Error::start("cannot start the board").because(cause))?;
+        // It is the first to be set.
+        let _set = tree.set(root.clone());
         office.bulletin.say(Event::Up {
             node: office.node,
             name: office.node_name.clone(),
@@ -142,6 +153,7 @@ impl Builder {
         office: &Arc<Office>,
         card: NodeCard,
         hurry: CancellationToken,
+        tree: &Arc<OnceLock<SupervisorRef>>,
     ) -> Blueprint {
         let queues: Vec<Queue> = self.queues.iter().map(|(queue, _)| queue.clone()).collect();
         let cancel_grace = queues
@@ -166,6 +178,11 @@ impl Builder {
                 office: shared(),
                 keep: self.history,
             },
+            sampler: self.sample_every.map(|every| SamplerArgs {
+                office: shared(),
+                every,
+                root: Arc::clone(tree),
+            }),
             gate: GateArgs {
                 office: shared(),
                 grace: self.shutdown_grace,

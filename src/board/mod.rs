@@ -11,6 +11,7 @@ mod notifier;
 mod pruner;
 mod pulse;
 mod rescuer;
+mod sampler;
 mod scheduler;
 mod signals;
 mod tree;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+#[cfg(feature = "metrics")]
+pub use builder::DEFAULT_SAMPLE_EVERY;
 pub use builder::{
     Builder, DEFAULT_HISTORY, DEFAULT_LEASE, DEFAULT_MAX_DEATHS, DEFAULT_SHUTDOWN_GRACE,
     DEFAULT_SWEEP_EVERY,

@@ -14,6 +14,7 @@ use super::liveness::{self, Liveness, LivenessArgs};
 use super::notifier::{self, Notifier};
 use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
+use super::sampler::{self, Sampler, SamplerArgs};
 use super::scheduler::{self, Scheduler};
 use crate::event::Event;
 use crate::queue::{Office, Queue, is_killed, queue_child};
@@ -33,6 +34,7 @@ pub(super) struct Blueprint {
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
+    pub(super) sampler: Option<SamplerArgs>,
     pub(super) gate: GateArgs,
 }
 
@@ -43,7 +45,7 @@ impl Blueprint {
         let events = Events::default().listener(move |event| {
             bulletin.say_if_heard(|| Event::Supervised(event.clone()));
         });
-        SupervisorSpec::new(Strategy::OneForOne)
+        let tree = SupervisorSpec::new(Strategy::OneForOne)
             .events(events)
             // Crashes here are bugs, since trouble with the database is a state and not a crash.
             .intensity(Intensity {
@@ -64,8 +66,12 @@ impl Blueprint {
             )
             .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
-            .child(actor(pruner::ROLE, Pruner, self.pruner))
-            .child(application(self.children))
+            .child(actor(pruner::ROLE, Pruner, self.pruner));
+        let tree = match self.sampler {
+            Some(args) => tree.child(actor(sampler::ROLE, Sampler, args)),
+            None => tree,
+        };
+        tree.child(application(self.children))
             .child(
                 ChildSpec::supervisor("queues", queues(&self.queues, &office)).uncounted(is_killed),
             )

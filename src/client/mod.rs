@@ -129,6 +129,16 @@ impl Client {
         self.0.bulletin.subscribe()
     }
 
+    /// Counts what this client does from now on, with the recorder of the [`metrics`] crate that is
+    /// installed now. For a process without a board; a board does it for its own client, if it
+    /// is [told to](crate::board::Builder::metrics).
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(self) -> Self {
+        self.0.bulletin.report();
+        self
+    }
+
     /// What marks the notices of this process.
     pub(crate) fn origin(&self) -> Origin {
         self.0.announcer.origin()

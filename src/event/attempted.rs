@@ -19,8 +19,9 @@ pub struct Started {
     pub queue: Arc<str>,
     /// The worker that runs it.
     pub worker: Arc<str>,
-    /// How long it was in this node's hands before it began.
-    pub held: Duration,
+    /// How long it waited since it could have run: since its enqueue, or since it was due, released or
+    /// taken back. By the database's clock, and by this process's from the claim on.
+    pub waited: Duration,
 }
 
 /// What became of one attempt on this node.

@@ -5,13 +5,15 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 use super::Event;
+#[cfg(feature = "metrics")]
+use super::metrics::Metrics;
 use crate::supervision::Subscription;
 
 /// How many events a subscriber may fall behind before it misses some. What a ledger writes at once
 /// comes at once, so it is a few of its largest writes.
 pub const EVENT_CAPACITY: usize = 8192;
 
-/// Tells the log and all subscribers what happens. Cheap to clone.
+/// Tells the log, the metrics and all subscribers what happens. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bulletin(Arc<Inner>);
 
@@ -19,6 +21,8 @@ pub(crate) struct Bulletin(Arc<Inner>);
 struct Inner {
     /// Made for the first subscriber: its memory is taken at once.
     stream: OnceLock<broadcast::Sender<Event>>,
+    #[cfg(feature = "metrics")]
+    metrics: OnceLock<Metrics>,
 }
 
 impl Bulletin {
@@ -28,14 +32,28 @@ impl Bulletin {
         Subscription::to(stream)
     }
 
+    /// Reports to the recorder of the `metrics` crate that is installed now.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn report(&self) {
+        self.0.metrics.get_or_init(Metrics::new);
+    }
+
     /// Whether facts about single jobs are worth their writing.
     pub(crate) fn is_heard(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        if self.0.metrics.get().is_some() {
+            return true;
+        }
         self.subscribed().is_some()
     }
 
     /// Says what happened.
     pub(crate) fn say(&self, event: Event) {
         event.log();
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = self.0.metrics.get() {
+            metrics.record(&event);
+        }
         if let Some(stream) = self.subscribed() {
             // An error says that the last subscriber has just gone.
             let _unheard = stream.send(event);

@@ -12,8 +12,8 @@ use crate::store::Fate;
 impl Event {
     pub(super) fn log(&self) {
         match self {
-            // What actors do, supervision has told the log itself.
-            Self::Supervised(_) => {}
+            // What actors do, supervision has told the log itself; and numbers are for gauges.
+            Self::Supervised(_) | Self::Sampled(_) => {}
             Self::Attempted(attempted) => attempted.log(),
             Self::Started(started) => {
                 let (job, attempt) = (started.job, started.attempt);

@@ -6,10 +6,20 @@
 
 mod attempted;
 mod bulletin;
+#[cfg(feature = "metrics")]
+mod catalogue;
+#[cfg(feature = "metrics")]
+mod family;
 mod log;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod said;
+mod sample;
 
 pub use attempted::{Attempted, Started};
 pub(crate) use bulletin::Bulletin;
 pub use bulletin::EVENT_CAPACITY;
+#[cfg(feature = "metrics")]
+pub use catalogue::{METRICS, Metric, MetricKind, SECONDS, SIZES};
 pub use said::Event;
+pub use sample::{QueueSample, Sample};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Attempted, Started};
+use super::{Attempted, Sample, Started};
 use crate::job::{JobId, NodeId};
 use crate::store::{Cancelled, Fate};
 use crate::supervision;
@@ -113,6 +113,9 @@ pub enum Event {
     },
     /// Something happened to an actor of the board's tree.
     Supervised(supervision::Event),
+    /// How things stand, taken every
+    /// [`sample_every`](crate::board::Builder::sample_every) and never unless that is asked for.
+    Sampled(Sample),
     /// The board is up.
     Up {
         /// This node.

@@ -3,7 +3,7 @@
 //! Fetchers add to it a batch at a time, the ledger takes off a batch at a time, and whoever must stop
 //! an attempt finds its signal here. Workers never touch it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -116,6 +116,15 @@ impl Custody {
         let held = self.lock();
         let of_queue = held.iter().filter(|(_, entry)| &*entry.queue == queue);
         of_queue.map(|(id, entry)| (*id, entry.attempt)).collect()
+    }
+
+    /// How many attempts of each queue are in custody.
+    pub(crate) fn count_by_queue(&self) -> HashMap<Arc<str>, usize> {
+        let mut counts = HashMap::new();
+        for entry in self.lock().values() {
+            *counts.entry(Arc::clone(&entry.queue)).or_default() += 1;
+        }
+        counts
     }
 
     /// How many attempts are in custody.

@@ -106,7 +106,7 @@ impl Lease {
                 kind: self.job.kind.clone(),
                 queue: Arc::clone(&self.queue),
                 worker: Arc::clone(worker),
-                held: at.saturating_duration_since(self.claimed_at),
+                waited: self.job.waited + at.saturating_duration_since(self.claimed_at),
             })
         });
         self.phase = Phase::Begun {

@@ -57,6 +57,8 @@ pub(crate) struct ClaimedJob {
     pub(crate) time_limit: Option<Duration>,
     pub(crate) backoff: Option<Backoff>,
     pub(crate) enqueued_at: DateTime<Utc>,
+    /// From when it could have been claimed to the claim, by the database's clock.
+    pub(crate) waited: Duration,
     pub(crate) version: i32,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) payload: Vec<u8>,
@@ -84,11 +86,13 @@ type RowSql = (
     (BigInt, Integer, Text, SmallInt, Integer, Integer),
     (Nullable<SmallInt>, Nullable<BigInt>, Nullable<Jsonb>),
     (Timestamptz, Integer, BigInt, Binary, Nullable<Text>),
+    (Timestamptz, Nullable<Timestamptz>),
 );
 type Row = (
     (i64, i32, String, i16, i32, i32),
     (Option<i16>, Option<i64>, Option<serde_json::Value>),
     (DateTime<Utc>, i32, i64, Vec<u8>, Option<String>),
+    (DateTime<Utc>, Option<DateTime<Utc>>),
 );
 
 impl Store {
@@ -157,10 +161,12 @@ fn in_claim_order(rows: Vec<Row>) -> Vec<ClaimedJob> {
     jobs
 }
 
-fn claimed((identity, limits, call): Row) -> ClaimedJob {
+fn claimed((identity, limits, call, times): Row) -> ClaimedJob {
     let (id, attempt, kind, priority, failures, deaths) = identity;
     let (max_attempts, time_limit_ms, backoff) = limits;
     let (enqueued_at, version, fingerprint, payload, ordering_key) = call;
+    let (attempted_at, due_at) = times;
+    let waited = attempted_at - due_at.unwrap_or(enqueued_at);
     ClaimedJob {
         id: JobId::from_i64(id),
         attempt: Attempt::from_i32(attempt),
@@ -173,6 +179,8 @@ fn claimed((identity, limits, call): Row) -> ClaimedJob {
         // A backoff that a newer build wrote and this one cannot read: the kind's own serves.
         backoff: backoff.and_then(|json| serde_json::from_value(json).ok()),
         enqueued_at,
+        // Below zero where the server's clock was set back.
+        waited: waited.to_std().unwrap_or_default(),
         version,
         fingerprint: Fingerprint::from_i64(fingerprint),
         payload,

@@ -19,6 +19,7 @@ mod ordering;
 mod pool;
 mod postgres_types;
 mod read;
+mod sample;
 mod schedule;
 mod settle;
 mod statement;
@@ -42,6 +43,7 @@ pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
 pub use read::{Arguments, DeadLetter, JobFilter, JobInfo, QueueInfo};
+pub use sample::{Depth, PoolInfo, Vitality};
 pub(crate) use settle::Settlement;
 
 use pool::{Lane, LanePool, Session};
@@ -69,7 +71,8 @@ macro_rules! statements {
 
 statements!(
     cancel, claim, complete, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote,
-    queues, recall, reclaim, register, renew, requeue, rescue, settle, suspects, unblock,
+    queues, recall, reclaim, register, renew, requeue, rescue, sample, settle, suspects, unblock,
+    vitality,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.

@@ -28,6 +28,7 @@ mod ledger;
 mod limits;
 mod lost_answers;
 mod lost_claims;
+mod metrics;
 mod network;
 mod options;
 mod ordering;

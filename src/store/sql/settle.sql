@@ -34,7 +34,8 @@ moved as (
        set state = case h.verb when 'retry' then 'retryable' when 'snooze' then 'scheduled'
                                else 'available' end,
            failures = j.failures + case h.verb when 'retry' then 1 else 0 end,
-           due_at = clock_timestamp() + h.after_ms * interval '1 millisecond',
+           -- Of a released job: since when it waits for a worker again.
+           due_at = clock_timestamp() + coalesce(h.after_ms, 0) * interval '1 millisecond',
            node = null,
            errors = h.errors
       from held h
