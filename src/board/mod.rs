@@ -21,13 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use crate::client::Health;
 #[cfg(feature = "metrics")]
 pub use builder::DEFAULT_SAMPLE_EVERY;
 pub use builder::{
     Builder, DEFAULT_HISTORY, DEFAULT_LEASE, DEFAULT_MAX_DEATHS, DEFAULT_SHUTDOWN_GRACE,
     DEFAULT_SWEEP_EVERY,
 };
-pub use health::{Counts, Health};
+pub use health::Counts;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -89,7 +90,7 @@ impl Board {
     /// How the parts of this board are. Asks nobody, so it answers whatever state they are in.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health::of(&self.0.office, &self.0.root)
+        health::health_of(&self.0.office, &self.0.root)
     }
 
     /// What becomes of every attempt on this node, as it is written: a broadcast, to which any number

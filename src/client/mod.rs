@@ -6,13 +6,16 @@ mod coalescer;
 mod control;
 mod enqueue;
 mod gather;
+mod health;
 mod turns;
 mod wakeups;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
+pub use health::{Condition, Health};
 pub(crate) use wakeups::{Interest, Wakeups};
 
 use announcer::Announcer;
@@ -54,6 +57,8 @@ struct Inner {
     announcer: Arc<Announcer>,
     turns: Turns,
     bulletin: Bulletin,
+    /// Since when the database does not answer.
+    silent_since: Mutex<Option<Instant>>,
 }
 
 /// What a client is made of.
@@ -118,6 +123,7 @@ impl Client {
             announcer,
             turns,
             bulletin,
+            silent_since: Mutex::default(),
         }))
     }
 

@@ -23,6 +23,7 @@ mod tree;
 mod vitals;
 mod worker;
 
+pub use crate::client::Condition;
 pub use crate::event::Attempted;
 pub use config::{
     DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
@@ -38,5 +39,4 @@ pub(crate) use patience::Patience;
 pub(crate) use performing::Performing;
 pub use through::Through;
 pub(crate) use tree::{is_killed, queue_child};
-pub use vitals::Condition;
 pub(crate) use vitals::Vitals;

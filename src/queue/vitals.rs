@@ -8,47 +8,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::client::Condition;
 use crate::event::{Bulletin, Event};
-
-/// How a part of the board is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Condition {
-    /// It does its work.
-    Working,
-    /// It cannot at present, and tries again by itself.
-    Degraded {
-        /// What failed last.
-        reason: String,
-        /// Since when.
-        since: Instant,
-    },
-    /// It crashed more often than its supervisor allows, and is restarted after a pause.
-    Failed {
-        /// Its last exit.
-        reason: String,
-    },
-}
-
-impl Condition {
-    /// Whether it does its work.
-    #[must_use]
-    pub fn is_working(&self) -> bool {
-        matches!(self, Self::Working)
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Working => f.write_str("working"),
-            Self::Degraded { reason, since } => {
-                write!(f, "degraded for {:.1?}: {reason}", since.elapsed())
-            }
-            Self::Failed { reason } => write!(f, "failed: {reason}"),
-        }
-    }
-}
 
 /// The conditions of all parts, by role.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use super::Store;
 use super::pool::LanePool;
 use super::read::COUNT_CAP;
-use super::statement::{Bind, typed};
+use super::statement::{Bind, Statement, typed};
 use crate::Error;
 
 /// The jobs of a queue that wait for a worker.
@@ -88,6 +88,14 @@ impl Store {
         let row = rows.await?.into_iter().next();
         row.map(vitality)
             .ok_or_else(|| Error::database("cannot sample the database: it answered without a row"))
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        let statement = Statement::new("select 1", self.database().schema_name());
+        let mut session = self.clients().await?;
+        session.change("ask the database", &statement, &[]).await?;
+        Ok(())
     }
 
     /// The connections of each lane. Asks nobody.

@@ -23,6 +23,7 @@ mod enqueue;
 mod events;
 mod following;
 mod functions;
+mod health;
 mod kinds;
 mod ledger;
 mod limits;
