@@ -193,6 +193,7 @@ async fn insert(client: Client, batches: usize, batch: usize) -> Result<(), Fail
                     &payloads,
                     &texts,
                     &repeated,
+                    &texts,
                 ],
             )
             .await?;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Board;
 use crate::Error;
-use crate::client::check_payload_limit;
+use crate::client::{TraceContext, check_payload_limit};
 use crate::event::{Bulletin, Event};
 use crate::handler::{Handler, Job};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT};
@@ -53,6 +53,7 @@ pub struct Builder {
     pub(super) children: Vec<ChildSpec>,
     pub(super) attempts: Source<Attempted>,
     pub(super) bulletin: Bulletin,
+    pub(super) trace_context: Option<TraceContext>,
     pub(super) sample_every: Option<Duration>,
     #[cfg(feature = "metrics")]
     pub(super) reports: Reports,
@@ -89,6 +90,7 @@ impl Builder {
             children: Vec::new(),
             attempts: Source::new("attempts"),
             bulletin: Bulletin::default(),
+            trace_context: None,
             sample_every: None,
             #[cfg(feature = "metrics")]
             reports: Reports::Nothing,
@@ -106,6 +108,16 @@ impl Builder {
     #[must_use]
     pub fn events(&self) -> Subscription<Event> {
         self.bulletin.subscribe()
+    }
+
+    /// Writes the trace context of the caller into every job that the board's client enqueues; see
+    /// [`Client::trace_context`](crate::Client::trace_context).
+    pub fn trace_context(
+        mut self,
+        ask: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.trace_context = Some(TraceContext::new(ask));
+        self
     }
 
     /// Says this often how queues, connections and the database stand, as

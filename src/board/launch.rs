@@ -87,6 +87,9 @@ impl Builder {
             wakeups: wakeups.clone(),
             bulletin: bulletin.clone(),
         });
+        if let Some(ask) = self.trace_context.clone() {
+            client.ask_trace_context(ask);
+        }
         Ok(Arc::new(Office {
             node: NodeId::from_random(random_bits()),
             node_name: node_name(),

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Client;
+use super::{Client, TraceContext};
 use crate::Error;
 use crate::event::Event;
 use crate::job::{
     Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf,
-    bounded_text, check_name,
+    bounded_text, check_name, is_traceparent,
 };
 use crate::store::{CallRow, Executor, Notice, OrderingKey, TurnAfter};
 
@@ -246,6 +246,10 @@ impl Client {
                 .map(checked_key)
                 .transpose()
                 .map_err(&refuse)?,
+            traceparent: match call.traceparent {
+                Some(given) => Some(checked_trace(given).map_err(&refuse)?),
+                None => self.0.trace_context.get().and_then(TraceContext::current),
+            },
             payload,
             kind: call.kind,
         })
@@ -274,6 +278,17 @@ fn checked_key(key: Cow<'static, str>) -> Result<String, String> {
     let checked = check_name(NameOf::OrderingKey, &key);
     checked.map_err(|why| why.to_string())?;
     Ok(key.into_owned())
+}
+
+fn checked_trace(given: Cow<'static, str>) -> Result<String, String> {
+    if is_traceparent(&given) {
+        return Ok(given.into_owned());
+    }
+    let shown = bounded_text(&given, 60);
+    Err(format!(
+        "its traceparent is {shown:?}; expected one of W3C, such as \
+         00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    ))
 }
 
 fn checked_due(due: Due) -> Result<Due, String> {

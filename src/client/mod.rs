@@ -7,15 +7,17 @@ mod control;
 mod enqueue;
 mod gather;
 mod health;
+mod trace_context;
 mod turns;
 mod wakeups;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 pub use health::{Condition, Health};
+pub(crate) use trace_context::TraceContext;
 pub(crate) use wakeups::{Interest, Wakeups};
 
 use announcer::Announcer;
@@ -57,6 +59,7 @@ struct Inner {
     announcer: Arc<Announcer>,
     turns: Turns,
     bulletin: Bulletin,
+    trace_context: OnceLock<TraceContext>,
     /// Since when the database does not answer.
     silent_since: Mutex<Option<Instant>>,
 }
@@ -123,6 +126,7 @@ impl Client {
             announcer,
             turns,
             bulletin,
+            trace_context: OnceLock::new(),
             silent_since: Mutex::default(),
         }))
     }
@@ -133,6 +137,33 @@ impl Client {
     #[must_use]
     pub fn events(&self) -> Subscription<Event> {
         self.0.bulletin.subscribe()
+    }
+
+    /// Writes the trace context of the caller into every job that is enqueued: `ask` gives it as W3C's
+    /// `traceparent`, or `None` if there is none. It is asked where the enqueue is called, in the
+    /// caller's span; what it gives that [is no `traceparent`](crate::job::is_traceparent) is left
+    /// out. All clones of a client share it, and the first one given counts.
+    ///
+    /// # Examples
+    ///
+    /// ```ignore
+    /// // With the crates opentelemetry and tracing-opentelemetry:
+    /// let client = client.trace_context(|| {
+    ///     let context = tracing::Span::current().context();
+    ///     let span = context.span().span_context().clone();
+    ///     let (trace, parent) = (span.trace_id(), span.span_id());
+    ///     span.is_valid().then(|| format!("00-{trace}-{parent}-{:02x}", span.trace_flags()))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn trace_context(self, ask: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.ask_trace_context(TraceContext::new(ask));
+        self
+    }
+
+    pub(crate) fn ask_trace_context(&self, ask: TraceContext) {
+        // The first one counts.
+        let _later = self.0.trace_context.set(ask);
     }
 
     /// Counts what this client does from now on, with the recorder of the [`metrics`] crate that is

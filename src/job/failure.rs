@@ -29,6 +29,23 @@ pub enum FailureKind {
     Interrupted,
 }
 
+impl FailureKind {
+    /// The word for it, as it stands in the row and in traces.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::TimedOut => "timed_out",
+            Self::Crashed => "crashed",
+            Self::Undecodable => "undecodable",
+            Self::Cancelled => "cancelled",
+            Self::Discarded => "discarded",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// One attempt's error: appended to the job's row, kept with it wherever it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {

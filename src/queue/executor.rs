@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Span;
+
 use super::lease::Lease;
 use super::performing::Performing;
-use super::{Counters, Office};
+use super::{Counters, Office, span};
 use crate::handler::{
     CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, StopSignal, WorkerState,
 };
@@ -60,7 +62,8 @@ impl Workplace {
     ) -> Result<WorkerState, JobPanicked> {
         let limit = handler.time_limit(lease.job().time_limit);
         let now = Instant::now();
-        let parts = self.context_parts(handler, &lease, now + limit);
+        let span = self.attempt_span(lease.job());
+        let parts = self.context_parts(handler, &lease, now + limit, span);
         let mut cx = Context::new(parts, state);
         lease.begin(now, &self.worker);
         let performing = Performing {
@@ -74,11 +77,13 @@ impl Workplace {
             Ok(ending) => ending,
             Err(panicked) => {
                 Counters::add(&self.office.counters.panicked, 1);
+                span::failed(cx.span(), FailureKind::Panic);
                 let crash = JobPanicked::new(&panicked);
                 lease.answer_panic(panicked);
                 return Err(crash);
             }
         };
+        span::ended(cx.span(), &ending);
         let (state, in_transaction) = cx.into_state();
         match in_transaction {
             InTransaction::Completed => lease.answer_written(ending),
@@ -92,17 +97,9 @@ impl Workplace {
         handler: &Handler,
         lease: &Lease,
         deadline: Instant,
+        span: Span,
     ) -> ContextParts {
         let job = lease.job();
-        let span = tracing::info_span!(
-            parent: None,
-            "attempt",
-            job = job.id.as_i64(),
-            attempt = job.attempt.as_i32(),
-            kind = job.kind,
-            queue = &*self.queue,
-            worker = &*self.worker,
-        );
         ContextParts {
             id: job.id,
             attempt: job.attempt,
@@ -118,6 +115,7 @@ impl Workplace {
             signal: StopSignal::clone(lease.signal()),
             span,
             attachments: lease.attachments.clone(),
+            traceparent: job.traceparent.clone(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod office;
 mod outbox;
 mod patience;
 mod performing;
+mod span;
 mod through;
 mod tree;
 mod vitals;

@@ -21,6 +21,7 @@ pub(crate) struct CallRow {
     pub(crate) due: Due,
     pub(crate) payload: Vec<u8>,
     pub(crate) ordering_key: Option<String>,
+    pub(crate) traceparent: Option<String>,
 }
 
 impl CallRow {
@@ -50,6 +51,7 @@ pub(super) struct Columns<'a> {
     pub(super) ordering_keys: Vec<Option<&'a str>>,
     /// Whether an earlier row here has the same queue and ordering key.
     pub(super) repeated: Vec<bool>,
+    pub(super) traceparents: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -87,6 +89,7 @@ impl<'a> Columns<'a> {
         self.after_ms.push(after_ms);
         self.at_us.push(at_us);
         self.payloads.push(&row.payload);
+        self.traceparents.push(row.traceparent.as_deref());
     }
 }
 

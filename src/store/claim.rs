@@ -63,6 +63,8 @@ pub(crate) struct ClaimedJob {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) payload: Vec<u8>,
     pub(crate) ordering_key: Option<String>,
+    /// The trace context of who enqueued it.
+    pub(crate) traceparent: Option<String>,
 }
 
 impl ClaimedJob {
@@ -86,13 +88,13 @@ type RowSql = (
     (BigInt, Integer, Text, SmallInt, Integer, Integer),
     (Nullable<SmallInt>, Nullable<BigInt>, Nullable<Jsonb>),
     (Timestamptz, Integer, BigInt, Binary, Nullable<Text>),
-    (Timestamptz, Nullable<Timestamptz>),
+    (Timestamptz, Nullable<Timestamptz>, Nullable<Text>),
 );
 type Row = (
     (i64, i32, String, i16, i32, i32),
     (Option<i16>, Option<i64>, Option<serde_json::Value>),
     (DateTime<Utc>, i32, i64, Vec<u8>, Option<String>),
-    (DateTime<Utc>, Option<DateTime<Utc>>),
+    (DateTime<Utc>, Option<DateTime<Utc>>, Option<String>),
 );
 
 impl Store {
@@ -161,11 +163,11 @@ fn in_claim_order(rows: Vec<Row>) -> Vec<ClaimedJob> {
     jobs
 }
 
-fn claimed((identity, limits, call, times): Row) -> ClaimedJob {
+fn claimed((identity, limits, call, enqueue): Row) -> ClaimedJob {
     let (id, attempt, kind, priority, failures, deaths) = identity;
     let (max_attempts, time_limit_ms, backoff) = limits;
     let (enqueued_at, version, fingerprint, payload, ordering_key) = call;
-    let (attempted_at, due_at) = times;
+    let (attempted_at, due_at, traceparent) = enqueue;
     let waited = attempted_at - due_at.unwrap_or(enqueued_at);
     ClaimedJob {
         id: JobId::from_i64(id),
@@ -185,5 +187,6 @@ fn claimed((identity, limits, call, times): Row) -> ClaimedJob {
         fingerprint: Fingerprint::from_i64(fingerprint),
         payload,
         ordering_key,
+        traceparent,
     }
 }

@@ -19,10 +19,16 @@ struct Migration {
     up: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: "20261124000001",
-    up: include_str!("../../migrations/2026-11-24-000001_board/up.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: "20261124000001",
+        up: include_str!("../../migrations/2026-11-24-000001_board/up.sql"),
+    },
+    Migration {
+        version: "20261125000005",
+        up: include_str!("../../migrations/2026-11-25-000005_trace/up.sql"),
+    },
+];
 
 /// A migration may take longer than other statements: as long as so many of them.
 const STATEMENTS_LONG: u32 = 40;
@@ -192,14 +198,15 @@ mod tests {
 
     #[test]
     fn versions_are_compared_with_what_is_compiled_in() {
-        let known = MIGRATIONS[0].version.to_owned();
-        assert_eq!(
-            standing(&[]),
-            Standing::Missing(vec![MIGRATIONS[0].version])
-        );
-        assert_eq!(standing(std::slice::from_ref(&known)), Standing::UpToDate);
+        let versions: Vec<&str> = MIGRATIONS.iter().map(|m| m.version).collect();
+        let known: Vec<String> = versions.iter().map(ToString::to_string).collect();
+        assert_eq!(standing(&[]), Standing::Missing(versions.clone()));
+        let missing = Standing::Missing(versions[1..].to_vec());
+        assert_eq!(standing(&known[..1]), missing);
+        assert_eq!(standing(&known), Standing::UpToDate);
         let newer = "29990101000000".to_owned();
-        assert_eq!(standing(&[known, newer.clone()]), Standing::Newer(newer));
+        let found = [&known[..], std::slice::from_ref(&newer)].concat();
+        assert_eq!(standing(&found), Standing::Newer(newer));
     }
 
     #[test]

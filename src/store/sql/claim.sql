@@ -34,4 +34,4 @@ update callboard.jobs
               limit $7
                 for update skip locked))
 returning id, attempt, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
-          enqueued_at, args_version, args_fingerprint, args, ordering_key, attempted_at, due_at
+          enqueued_at, args_version, args_fingerprint, args, ordering_key, attempted_at, due_at, traceparent

@@ -14,9 +14,9 @@ risen as (
 )
 insert into callboard.jobs
        (id, args_fingerprint, enqueued_at, due_at, time_limit_ms, attempt, args_version, priority, max_attempts,
-        state, queue, kind, ordering_key, backoff, errors, args)
+        state, queue, kind, ordering_key, backoff, errors, traceparent, args)
 select id, args_fingerprint, enqueued_at, clock_timestamp(), time_limit_ms, attempt, args_version, priority, max_attempts,
-       'available', queue, kind, ordering_key, backoff, errors, args
+       'available', queue, kind, ordering_key, backoff, errors, traceparent, args
   from risen
  order by id
 returning id, queue, priority

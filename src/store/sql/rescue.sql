@@ -48,10 +48,10 @@ buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
             deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
-            backoff, errors, diagnostics, args)
+            backoff, errors, diagnostics, traceparent, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
            all_deaths, args_version, priority, max_attempts, 'quarantined', queue, kind, ordering_key, backoff,
-           all_errors, '{}', args
+           all_errors, '{}', traceparent, args
       from ended
      where fate = 'quarantined'
 ),

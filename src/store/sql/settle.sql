@@ -53,7 +53,7 @@ buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
             deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
-            backoff, errors, diagnostics, args)
+            backoff, errors, diagnostics, traceparent, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures + 1,
            deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key, backoff,
            coalesce(all_errors, '[]'),
@@ -61,7 +61,7 @@ buried as (
                (select count(*) from (select from callboard.jobs q
                                        where q.queue = ended.queue and q.state = 'available' and not q.is_behind
                                        limit 10000) as capped)),
-           args
+           traceparent, args
       from ended
      where verb = 'bury'
 )
