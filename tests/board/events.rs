@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use callboard::board::Builder;
 use callboard::job::Transition;
-use callboard::store::Cancelled;
+use callboard::store::{Cancelled, Fate};
 use callboard::supervision::{EventKind, Subscription};
 use callboard::testing::{Fault, Role, TestBoard};
 use callboard::{Board, BoxError, Client, Event, Queue, call, functions};
 
+use crate::support::acts::{hold, stage, until_ran};
+use crate::support::child::Plan;
 use crate::support::{board, database_at, server, sql};
 
 async fn nothing() {}
@@ -251,4 +253,56 @@ async fn who_subscribes_to_the_builder_hears_the_beginning_and_the_end() {
         _ => None,
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_came_too_late_is_told_as_refused() {
+    let (url, rows) = stage().await;
+    let board = Plan::new(&url).start().await;
+    let mut events = board.events();
+    let id = board.client().enqueue(call!(hold())).await.unwrap();
+    until_ran(&rows, 1).await;
+    rows.batch_execute("update callboard.jobs set attempt = attempt + 1")
+        .await
+        .unwrap();
+    let (mut is_told, mut refused) = (false, 0);
+    next(&mut events, "refused", |event| {
+        match event {
+            Event::Attempted(attempted) if attempted.job == id => {
+                assert!(!attempted.is_accepted);
+                is_told = true;
+            }
+            Event::Written { refused: some, .. } => refused += some,
+            _ => {}
+        }
+        (is_told && refused == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_gone_and_its_job_are_told_of() {
+    let url = server::fresh_database().await;
+    let client = Client::connect(database_at(&url)).await.unwrap();
+    let id = client.enqueue(call!(nothing())).await.unwrap();
+    let rows = sql::connect(&url).await;
+    // It has held its session lock, and does not any more.
+    let gone = "insert into callboard.nodes (id, lease_until, locked_at, name, version, queues, kinds) \
+                values (7, now() + interval '1 hour', clock_timestamp(), 'gone', '0', '{}', '{}'); \
+                update callboard.jobs set state = 'executing', attempt = 1, node = 7";
+    rows.batch_execute(gone).await.unwrap();
+    let builder = configure(Board::builder(database_at(&url)));
+    let mut events = builder.events();
+    let _board = builder.start().await.unwrap();
+    let gone = |event| match event {
+        Event::NodeCondemned { node } => Some(node.as_i64()),
+        _ => None,
+    };
+    assert_eq!(next(&mut events, "the node is gone", gone).await, 7);
+    let rescued = |event| match event {
+        Event::Rescued { job, queue, fate } => Some((job, queue, fate)),
+        _ => None,
+    };
+    let told = next(&mut events, "its job is rescued", rescued).await;
+    assert_eq!(told, (id, "default".to_owned(), Fate::Rescued));
 }
