@@ -12,7 +12,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
-use crate::queue::Office;
+use crate::queue::{Desk, Office};
 
 /// How long handlers that were told to stop may take beyond their queue's `cancel_grace`, and their
 /// answers to be written.
@@ -32,8 +32,6 @@ impl ractor::Message for GateMessage {}
 pub(super) struct GateArgs {
     pub(super) office: Arc<Office>,
     pub(super) grace: Duration,
-    /// The longest `cancel_grace` of a queue here.
-    pub(super) cancel_grace: Duration,
     pub(super) hurry: CancellationToken,
 }
 
@@ -63,7 +61,14 @@ impl Gate {
 impl GateArgs {
     /// How long closing takes at most.
     pub(super) fn closes_within(&self) -> Duration {
-        self.grace + self.cancel_grace + CUT_WITHIN + TOLD_WITHIN
+        self.grace + self.cancel_grace() + CUT_WITHIN + TOLD_WITHIN
+    }
+
+    /// The longest `cancel_grace` of a queue here.
+    fn cancel_grace(&self) -> Duration {
+        let desks = self.office.desks.all();
+        let graces = desks.iter().map(|desk| desk.queue.cancel_grace);
+        graces.max().unwrap_or_default()
     }
 
     async fn close(&self) {
@@ -75,32 +80,59 @@ impl GateArgs {
 
     /// Waits until every answer is written, or its time is up.
     async fn settle(&self) {
-        let (custody, bulletin) = (&self.office.custody, &self.office.bulletin);
-        bulletin.say(Event::Closing {
+        let custody = &self.office.custody;
+        self.office.bulletin.say(Event::Closing {
             in_hand: custody.count(),
             grace: self.grace,
         });
+        let cutting = Cutting {
+            cancel_grace: self.cancel_grace(),
+            interrupt: || custody.interrupt(),
+            in_hand: || custody.count(),
+        };
+        self.wind_up(|| custody.empty(), cutting).await;
+    }
+
+    /// As closing the gate, for one queue alone: whatever of it has begun may end within the grace, and the
+    /// rest is told to stop.
+    pub(super) async fn settle_queue(&self, desk: &Desk) {
+        let (custody, queue) = (&self.office.custody, &desk.queue.name);
+        let cutting = Cutting {
+            cancel_grace: desk.queue.cancel_grace,
+            interrupt: || custody.interrupt_in(queue),
+            in_hand: || custody.held_in(queue).len(),
+        };
+        self.wind_up(|| custody.empty_in(queue), cutting).await;
+    }
+
+    async fn wind_up<Fut: Future<Output = ()>>(
+        &self,
+        empty: impl Fn() -> Fut,
+        cutting: Cutting<impl Fn(), impl Fn() -> usize>,
+    ) {
         tokio::select! {
-            () = custody.empty() => return,
+            () = empty() => return,
             () = tokio::time::sleep(self.grace) => {}
             () = self.hurry.cancelled() => {}
         }
-        bulletin.say(Event::GraceOver {
-            in_hand: custody.count(),
-        });
-        custody.interrupt();
+        let in_hand = (cutting.in_hand)();
+        self.office.bulletin.say(Event::GraceOver { in_hand });
+        (cutting.interrupt)();
         let cut_within = if self.hurry.is_cancelled() {
             CUT_WITHIN
         } else {
-            self.cancel_grace + CUT_WITHIN
+            cutting.cancel_grace + CUT_WITHIN
         };
-        if tokio::time::timeout(cut_within, custody.empty())
-            .await
-            .is_err()
-        {
-            bulletin.say(Event::CutOff {
-                in_hand: custody.count(),
-            });
+        if tokio::time::timeout(cut_within, empty()).await.is_err() {
+            let in_hand = (cutting.in_hand)();
+            self.office.bulletin.say(Event::CutOff { in_hand });
         }
     }
+}
+
+/// How those are cut off who do not end within the grace.
+struct Cutting<I, H> {
+    cancel_grace: Duration,
+    interrupt: I,
+    in_hand: H,
 }

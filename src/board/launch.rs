@@ -1,11 +1,11 @@
 //! From a builder to a running board: the office, the database made ready, the tree.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use ractor::ActorCell;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "metrics")]
@@ -16,17 +16,17 @@ use super::liveness::LivenessArgs;
 use super::pruner::{DAYS_AHEAD, PrunerArgs};
 use super::rescuer::RescuerArgs;
 use super::sampler::SamplerArgs;
+use super::steward::{Root, StewardArgs};
 use super::tree::Blueprint;
-use super::{Board, Inner, STOP_WITHIN};
+use super::{Board, Inner};
 use crate::Error;
 use crate::client::{Client, ClientParts, Wakeups};
 use crate::event::Event;
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
-use crate::queue::{Counters, Custody, Facts, Office, Outbox, Patience, Queue, Vitals};
+use crate::queue::{Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience, Vitals};
 use crate::random::random_bits;
-use crate::store::{Lanes, NodeCard, Store};
-use crate::supervision::SupervisorRef;
+use crate::store::{Lanes, NodeCard, Steering, Store};
 
 impl Builder {
     pub(super) async fn launch(self, parent: Option<ActorCell>) -> Result<Board, Error> {
@@ -44,12 +44,11 @@ impl Builder {
         }
         let registry = Registry::new(self.handlers.iter().cloned())?;
         let office = self.office(registry)?;
-        let card = self.card(&office);
-        self.prepare(&office, &card).await?;
+        self.prepare(&office).await?;
         let hurry = CancellationToken::new();
-        let tree = Arc::new(OnceLock::new());
-        let blueprint = self.blueprint(&office, card, hurry.clone(), &tree);
-        let stop_within = blueprint.gate.closes_within() + STOP_WITHIN;
+        let known = Root::default();
+        let blueprint = self.blueprint(&office, hurry.clone(), &known);
+        let gate = blueprint.gate.clone();
         let spec = blueprint.into_spec();
         let started = match parent {
             Some(parent) => spec.spawn_linked(parent).await,
@@ -57,8 +56,7 @@ impl Builder {
         };
         let root =
             started.map_err(|cause| Error::start("cannot start the board").because(cause))?;
-        // It is the first to be set.
-        let _set = tree.set(root.clone());
+        let root = known.get_or_init(|| root).clone();
         office.bulletin.say(Event::Up {
             node: office.node,
             name: office.node_name.clone(),
@@ -67,8 +65,8 @@ impl Builder {
         Ok(Board(Arc::new(Inner {
             root,
             office,
-            hurry,
-            stop_within,
+            gate,
+            changes: Mutex::new(()),
             _database: self.database,
         })))
     }
@@ -90,9 +88,11 @@ impl Builder {
         if let Some(ask) = self.trace_context.clone() {
             client.ask_trace_context(ask);
         }
+        let card = self.card(&registry);
         Ok(Arc::new(Office {
-            node: NodeId::from_random(random_bits()),
-            node_name: node_name(),
+            node: card.id,
+            node_name: card.name.clone(),
+            card: watch::Sender::new(card),
             store,
             client,
             registry,
@@ -105,32 +105,33 @@ impl Builder {
             bulletin,
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
+            desks: Desks::new(self.queues.iter().map(|(queue, _)| queue.clone())),
+            looks: Looks::new(),
             is_closing: AtomicBool::new(false),
-            closing: Notify::new(),
         }))
     }
 
-    fn card(&self, office: &Office) -> NodeCard {
+    fn card(&self, registry: &Registry) -> NodeCard {
         NodeCard {
-            id: office.node,
-            name: office.node_name.clone(),
+            id: NodeId::from_random(random_bits()),
+            name: node_name(),
             lease: self.lease,
             queues: self
                 .queues
                 .iter()
                 .map(|(queue, _)| queue.name.to_string())
                 .collect(),
-            kinds: office.registry.names().to_vec(),
+            kinds: registry.names().to_vec(),
         }
     }
 
     /// Makes the database ready for this node, again and again while it cannot be reached and
     /// patience lasts.
-    async fn prepare(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+    async fn prepare(&self, office: &Office) -> Result<(), Error> {
         let until = Instant::now() + self.retry_start_for;
         let mut patience = Patience::default();
         loop {
-            let error = match self.prepare_once(office, card).await {
+            let error = match self.prepare_once(office).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -142,36 +143,25 @@ impl Builder {
         }
     }
 
-    async fn prepare_once(&self, office: &Office, card: &NodeCard) -> Result<(), Error> {
+    async fn prepare_once(&self, office: &Office) -> Result<(), Error> {
         match self.migrates {
             Migrates::AtStart => self.database.migrate().await?,
             Migrates::Never => self.database.check_schema().await?,
         }
         office.store.prepare_history(DAYS_AHEAD).await?;
-        office.store.register(card).await
+        let card = office.card.borrow().clone();
+        office.store.register(&card).await?;
+        // Before anything is claimed: a queue may be paused.
+        let settings = office.store.settings(office.node).await?;
+        office.steer(|queue| Steering::of(queue, &settings));
+        Ok(())
     }
 
-    fn blueprint(
-        &self,
-        office: &Arc<Office>,
-        card: NodeCard,
-        hurry: CancellationToken,
-        tree: &Arc<OnceLock<SupervisorRef>>,
-    ) -> Blueprint {
-        let queues: Vec<Queue> = self.queues.iter().map(|(queue, _)| queue.clone()).collect();
-        let cancel_grace = queues
-            .iter()
-            .map(|queue| queue.cancel_grace)
-            .max()
-            .unwrap_or_default();
+    fn blueprint(&self, office: &Arc<Office>, hurry: CancellationToken, root: &Root) -> Blueprint {
         let shared = || Arc::clone(office);
         Blueprint {
-            queues,
             children: self.children.clone(),
-            liveness: LivenessArgs {
-                office: shared(),
-                card,
-            },
+            liveness: LivenessArgs { office: shared() },
             rescuer: RescuerArgs {
                 office: shared(),
                 sweep_every: self.sweep_every,
@@ -184,12 +174,15 @@ impl Builder {
             sampler: self.sample_every.map(|every| SamplerArgs {
                 office: shared(),
                 every,
-                root: Arc::clone(tree),
+                root: Arc::clone(root),
             }),
+            steward: StewardArgs {
+                office: shared(),
+                root: Arc::clone(root),
+            },
             gate: GateArgs {
                 office: shared(),
                 grace: self.shutdown_grace,
-                cancel_grace,
                 hurry,
             },
             office: shared(),

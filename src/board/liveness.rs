@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{ActorProcessingErr, ActorRef};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -48,7 +48,6 @@ impl ractor::Message for LivenessMessage {}
 #[derive(Debug, Clone)]
 pub(super) struct LivenessArgs {
     pub(super) office: Arc<Office>,
-    pub(super) card: NodeCard,
 }
 
 pub(super) struct LivenessState {
@@ -213,14 +212,14 @@ impl LivenessState {
 /// nothing of the board, and no embedded server.
 struct Proof {
     database: Database,
-    card: NodeCard,
+    card: watch::Receiver<NodeCard>,
 }
 
 impl Proof {
     fn of(args: &LivenessArgs) -> Self {
         Self {
             database: args.office.store.database().unowned(),
-            card: args.card.clone(),
+            card: args.office.card.subscribe(),
         }
     }
 }
@@ -281,13 +280,18 @@ async fn connected(
     actor: &ActorRef<LivenessMessage>,
     patience: &mut Patience,
 ) -> Result<(), Error> {
-    let every = card.lease / 3;
-    let mut lifeline = Lifeline::connect(database, card.id, every).await?;
+    let (node, lease) = {
+        let card = card.borrow();
+        (card.id, card.lease)
+    };
+    let every = lease / 3;
+    let mut lifeline = Lifeline::connect(database, node, every).await?;
     loop {
-        let renewal = lifeline.renew(card.lease).await?;
+        let renewal = lifeline.renew(lease).await?;
         patience.succeeded();
         if renewal == Renewal::Unknown {
-            lifeline.register(card).await?;
+            let card = card.borrow().clone();
+            lifeline.register(&card).await?;
         }
         if actor.cast(LivenessMessage::Renewed(Ok(renewal))).is_err() {
             return Ok(());

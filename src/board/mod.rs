@@ -10,10 +10,13 @@ mod liveness;
 mod notifier;
 mod pruner;
 mod pulse;
+mod queues;
 mod rescuer;
+mod roll;
 mod sampler;
 mod scheduler;
 mod signals;
+mod steward;
 mod tree;
 
 use std::fmt;
@@ -29,15 +32,16 @@ pub use builder::{
     DEFAULT_SWEEP_EVERY,
 };
 pub use health::Counts;
-use tokio_util::sync::CancellationToken;
+
+use gate::GateArgs;
 
 use crate::Error;
-use crate::client::Client;
+use crate::client::{Client, QueueHandle};
 use crate::event::Event;
 use crate::job::NodeId;
 use crate::queue::{Attempted, Office};
 use crate::stage::Source;
-use crate::store::Database;
+use crate::store::{Database, WorkerInfo};
 use crate::supervision::{Subscription, SupervisorRef};
 
 /// How long the tree may take to stop beyond the graces: the ledger's last write, the goodbye, workers
@@ -55,10 +59,10 @@ pub struct Board(Arc<Inner>);
 struct Inner {
     root: SupervisorRef,
     office: Arc<Office>,
-    /// Fires to end a shutdown's grace early.
-    hurry: CancellationToken,
-    /// How long a shutdown may take, with everything that it waits for.
-    stop_within: Duration,
+    /// How a shutdown begins.
+    gate: GateArgs,
+    /// Queues are added and removed one after the other.
+    changes: tokio::sync::Mutex<()>,
     /// An embedded server must outlive the tree.
     _database: Database,
 }
@@ -79,6 +83,26 @@ impl Board {
     #[must_use]
     pub fn node(&self) -> NodeId {
         self.0.office.node
+    }
+
+    /// A queue on this node alone, to be paused, resumed, stopped or scaled while it runs; see
+    /// [`QueueHandle`]. What it is told is in effect when it returns, unless the board is in trouble
+    /// ([`health`](Self::health)), and is forgotten when this node ends. For all nodes, ask the
+    /// [client](Self::client).
+    pub fn queue(&self, name: impl Into<String>) -> QueueHandle {
+        let office = &self.0.office;
+        let handle = office.client.queue(name).on(office.node);
+        handle.applied_by(steward::applied(office))
+    }
+
+    /// Who works on this node, since when, on what. Asks nobody, so it answers whatever state they are
+    /// in. For all nodes, ask the client: [`Client::workers`].
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        let office = &self.0.office;
+        let here = (office.node, &*office.node_name);
+        let workers = roll::roll(office, &self.0.root).into_iter();
+        workers.map(|worker| worker.info(here, None)).collect()
     }
 
     /// The root of the supervision tree: its snapshot, its events, its actor.
@@ -153,18 +177,15 @@ impl Board {
     ///
     /// [`Error::is_start`] when the tree did not stop in time; the process should exit then.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        let stopped = self
-            .0
-            .root
-            .stop_and_wait("shutdown", Some(self.0.stop_within))
-            .await;
+        let within = self.0.gate.closes_within() + STOP_WITHIN;
+        let stopped = self.0.root.stop_and_wait("shutdown", Some(within)).await;
         stopped.map_err(|cause| Error::start("cannot stop the board").because(cause))
     }
 
     /// Ends the grace of a [`shutdown`](Self::shutdown) that is under way or to come: running
     /// handlers are told to stop at once.
     pub fn hurry(&self) {
-        self.0.hurry.cancel();
+        self.0.gate.hurry.cancel();
     }
 
     /// Waits until the tree has ended, by a shutdown or because it failed.

@@ -95,6 +95,7 @@ impl PrunerState {
         if pruned > 0 {
             self.args.office.bulletin.say(Event::Pruned { pruned });
         }
+        store.forget().await?;
         self.args.office.vitals.working(ROLE);
         self.patience.succeeded();
         Ok(())

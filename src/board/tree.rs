@@ -16,8 +16,9 @@ use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
 use super::sampler::{self, Sampler, SamplerArgs};
 use super::scheduler::{self, Scheduler};
+use super::steward::{self, Steward, StewardArgs};
 use crate::event::Event;
-use crate::queue::{Office, Queue, is_killed, queue_child};
+use crate::queue::{Office, is_killed, queue_child};
 use crate::supervision::{
     Backoff, ChildSpec, Events, Intensity, Shutdown, Strategy, SupervisorSpec,
 };
@@ -28,13 +29,13 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// What the tree is built from.
 pub(super) struct Blueprint {
     pub(super) office: Arc<Office>,
-    pub(super) queues: Vec<Queue>,
     /// Of the application's own.
     pub(super) children: Vec<ChildSpec>,
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
     pub(super) sampler: Option<SamplerArgs>,
+    pub(super) steward: StewardArgs,
     pub(super) gate: GateArgs,
 }
 
@@ -66,15 +67,14 @@ impl Blueprint {
             )
             .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
-            .child(actor(pruner::ROLE, Pruner, self.pruner));
+            .child(actor(pruner::ROLE, Pruner, self.pruner))
+            .child(actor(steward::ROLE, Steward, self.steward));
         let tree = match self.sampler {
             Some(args) => tree.child(actor(sampler::ROLE, Sampler, args)),
             None => tree,
         };
         tree.child(application(self.children))
-            .child(
-                ChildSpec::supervisor("queues", queues(&self.queues, &office)).uncounted(is_killed),
-            )
+            .child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }
 }
@@ -92,16 +92,23 @@ fn application(children: Vec<ChildSpec>) -> ChildSpec {
         .uncounted(is_killed)
 }
 
-/// The queues. Each backs off on its own when it melts down, and none takes another along.
-fn queues(queues: &[Queue], office: &Arc<Office>) -> SupervisorSpec {
+/// The queues that there are at the time. Each backs off on its own when it melts down, and none takes
+/// another along.
+fn queues(office: &Arc<Office>) -> SupervisorSpec {
     let many = Intensity {
         max_restarts: u32::MAX,
         within: Duration::from_secs(60),
     };
-    let supervisor = SupervisorSpec::new(Strategy::OneForOne).intensity(many);
-    queues.iter().fold(supervisor, |supervisor, queue| {
-        supervisor.child(queue_child(queue, office))
-    })
+    let office = Arc::clone(office);
+    SupervisorSpec::new(Strategy::OneForOne)
+        .intensity(many)
+        .choose_children(move || {
+            let desks = office.desks.all();
+            desks
+                .iter()
+                .map(|desk| queue_child(desk, &office))
+                .collect()
+        })
 }
 
 /// An actor of the board as a child.

@@ -9,7 +9,8 @@ use crate::Error;
 use crate::event::Event;
 use crate::job::{JobId, Stored};
 use crate::store::{
-    Arguments, Cancelled, DeadFilter, DeadLetter, JobFilter, JobInfo, Notice, QueueInfo, TurnAfter,
+    Arguments, Cancelled, DeadFilter, DeadLetter, JobFilter, JobInfo, NodeInfo, Notice, QueueInfo,
+    TurnAfter, WorkerInfo,
 };
 
 /// How many dead letters one statement brings back.
@@ -121,6 +122,27 @@ impl Client {
     /// [`Error::is_unreachable`] and [`Error::is_database`].
     pub async fn queues(&self) -> Result<Vec<QueueInfo>, Error> {
         self.0.store.queues().await
+    }
+
+    /// The nodes on the board's list, the oldest first: live ones, and those that died and whose jobs are
+    /// being taken back. It counts what they execute, so it is for people and not for a hot path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn nodes(&self) -> Result<Vec<NodeInfo>, Error> {
+        self.0.store.nodes().await
+    }
+
+    /// The workers of all live nodes, as each has told last: up to five seconds ago, and when there was
+    /// something new. The first thousand of a node. What a node does now, it knows itself:
+    /// [`Board::workers`](crate::Board::workers); which jobs execute now is in their rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unreachable`] and [`Error::is_database`].
+    pub async fn workers(&self) -> Result<Vec<WorkerInfo>, Error> {
+        self.0.store.workers().await
     }
 
     /// The arguments of a job as JSON, for people; read by the handler of its kind.

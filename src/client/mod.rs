@@ -5,8 +5,10 @@ mod announcer;
 mod coalescer;
 mod control;
 mod enqueue;
+mod explain;
 mod gather;
 mod health;
+mod queue_handle;
 mod trace_context;
 mod turns;
 mod wakeups;
@@ -16,7 +18,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+pub use explain::{Explanation, Reason};
 pub use health::{Condition, Health};
+pub(crate) use queue_handle::Applied;
+pub use queue_handle::{Halting, MAX_WORKERS, QueueHandle};
 pub(crate) use trace_context::TraceContext;
 pub(crate) use wakeups::{Interest, Wakeups};
 

@@ -15,6 +15,8 @@ pub(crate) enum Interest {
     Schedule,
     /// An executing job is to be cancelled.
     Cancel,
+    /// A queue is to be served otherwise.
+    Steered,
 }
 
 type Callback = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -31,17 +33,32 @@ impl Wakeups {
         callbacks.insert(interest, Arc::new(wake));
     }
 
+    /// Forgets who had this interest.
+    pub(crate) fn off(&self, interest: &Interest) {
+        let mut callbacks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        callbacks.remove(interest);
+    }
+
     /// Wakes whom this concerns.
     pub(crate) fn wake(&self, notice: &Notice) {
         let interest = match notice {
             Notice::Available { queue, .. } => Interest::Queue(queue.clone()),
             Notice::Scheduled => Interest::Schedule,
             Notice::Cancel(_) => Interest::Cancel,
+            Notice::Steered => Interest::Steered,
         };
         let callbacks = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(wake) = callbacks.get(&interest) {
             wake(notice);
         }
+    }
+
+    /// Wakes the fetcher of a queue here.
+    pub(crate) fn wake_queue(&self, queue: &str) {
+        self.wake(&Notice::Available {
+            queue: queue.to_owned(),
+            priority: i16::MAX,
+        });
     }
 
     /// Wakes the fetcher of every queue here.

@@ -43,7 +43,7 @@ impl Event {
         }
     }
 
-    /// The daily work, and the beginning and the end.
+    /// The daily work.
     fn log_work(&self) {
         match self {
             Self::Enqueued {
@@ -69,6 +69,13 @@ impl Event {
                 refused,
                 answers, "answers of stale attempts were refused and changed nothing"
             ),
+            _ => self.log_life(),
+        }
+    }
+
+    /// The life of the board and of its queues.
+    fn log_life(&self) {
+        match self {
             Self::Up { node, name, queues } => info!(%node, name, queues, "the board is up"),
             Self::Closing { in_hand, grace } => {
                 info!(in_hand, ?grace, "closing: nothing is claimed any more");
@@ -85,6 +92,11 @@ impl Event {
             ),
             Self::FollowersBehind { held_up } => {
                 warn!(held_up, "followers of attempts do not keep up");
+            }
+            Self::QueueAdded { queue } => info!(queue, "a queue was added"),
+            Self::QueueRemoved { queue } => info!(queue, "a queue was removed"),
+            Self::QueueSteered { queue, steering } => {
+                info!(queue = &**queue, steering, "a queue is served otherwise");
             }
             Self::Pruned { pruned } => info!(pruned, "pruned old history"),
             _ => {}

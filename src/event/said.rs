@@ -113,6 +113,23 @@ pub enum Event {
     },
     /// Something happened to an actor of the board's tree.
     Supervised(supervision::Event),
+    /// This node serves another queue from now on.
+    QueueAdded {
+        /// The queue.
+        queue: String,
+    },
+    /// This node does not serve a queue any more.
+    QueueRemoved {
+        /// The queue.
+        queue: String,
+    },
+    /// This node serves a queue otherwise from now on: paused, resumed, with another number of workers.
+    QueueSteered {
+        /// The queue.
+        queue: Arc<str>,
+        /// How, for people.
+        steering: String,
+    },
     /// How things stand, taken every
     /// [`sample_every`](crate::board::Builder::sample_every) and never unless that is asked for.
     Sampled(Sample),

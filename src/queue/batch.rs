@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use super::executor::{JobPanicked, Workplace, answer_unbegun};
+use super::executor::{JobPanicked, Workplace, answer_unbegun, occupation};
 use super::guard::{Guard, Guarded};
 use super::lease::Lease;
 use super::performing::{cut_off, timed_out};
@@ -54,6 +54,10 @@ impl Workplace {
         let now = Instant::now();
         let parts = self.batch_parts(handler, &leases, now + limit);
         let (signal, mut cx) = (parts.signal.clone(), Context::new(parts, state));
+        let _busy = leases.first().map(|first| {
+            self.seat
+                .occupy(occupation(first, handler, now, leases.len()))
+        });
         let members = leases
             .into_iter()
             .map(|lease| self.member(handler, now, lease))
@@ -127,7 +131,7 @@ impl Workplace {
         };
         let stored = lease.job().stored();
         let (version, fingerprint) = (stored.version, stored.fingerprint);
-        lease.begin(now, &self.worker);
+        lease.begin(now, &self.seat.name);
         Member {
             facts,
             version,

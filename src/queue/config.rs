@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Through;
+use crate::client::MAX_WORKERS;
 use crate::handler::StateFactory;
 use crate::job::{MAX_WAIT, NameOf, check_name};
 use crate::{BoxError, Error};
@@ -20,8 +21,6 @@ pub const DEFAULT_POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long a cancelled handler may take to stop by itself unless configured.
 pub const DEFAULT_CANCEL_GRACE: Duration = Duration::from_secs(5);
 
-/// The most workers of one queue in one process.
-const MAX_WORKERS: u32 = 100_000;
 /// The longest time between two polls.
 const MAX_POLL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most jobs that a worker may ask for at a time, and that may be claimed ahead.

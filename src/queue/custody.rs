@@ -29,6 +29,8 @@ pub(crate) struct Custody {
     doubts: Mutex<HashSet<Arc<str>>>,
     /// The board is closing and its grace is over: what is cut off now was interrupted, not crashed.
     is_interrupting: AtomicBool,
+    /// Queues that are being removed, and whose grace is over.
+    interrupted: Mutex<HashSet<Arc<str>>>,
     released: Notify,
 }
 
@@ -91,9 +93,7 @@ impl Custody {
             let known = &mut *self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
             known.extend(doubts.iter().map(Arc::clone));
         }
-        if held.is_empty() {
-            self.released.notify_waiters();
-        }
+        self.released.notify_waiters();
         doubts
     }
 
@@ -158,19 +158,47 @@ impl Custody {
             .for_each(|entry| entry.signal.stop(CancelReason::Shutdown));
     }
 
-    pub(crate) fn is_interrupting(&self) -> bool {
-        self.is_interrupting.load(Ordering::Acquire)
+    /// As [`interrupt`](Self::interrupt), for one queue, until it is [over](Self::interrupted).
+    pub(crate) fn interrupt_in(&self, queue: &Arc<str>) {
+        self.lock_interrupted().insert(Arc::clone(queue));
+        let held = self.lock();
+        let of_queue = held.values().filter(|entry| *entry.queue == **queue);
+        of_queue.for_each(|entry| entry.signal.stop(CancelReason::Shutdown));
+    }
+
+    /// The queue that was interrupted is gone.
+    pub(crate) fn interrupted(&self, queue: &str) {
+        self.lock_interrupted().remove(queue);
+    }
+
+    pub(crate) fn is_interrupting(&self, queue: &str) -> bool {
+        self.is_interrupting.load(Ordering::Acquire) || self.lock_interrupted().contains(queue)
     }
 
     /// Waits until nothing is in custody.
     pub(crate) async fn empty(&self) {
+        self.until(|held| held.is_empty()).await;
+    }
+
+    /// Waits until nothing of one queue is in custody.
+    pub(crate) async fn empty_in(&self, queue: &str) {
+        self.until(|held| held.values().all(|entry| &*entry.queue != queue))
+            .await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&ById<Held>) -> bool) {
         loop {
             let released = self.released.notified();
-            if self.lock().is_empty() {
+            if is_so(&self.lock()) {
                 return;
             }
             released.await;
         }
+    }
+
+    fn lock_interrupted(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        let interrupted = self.interrupted.lock();
+        interrupted.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, ById<Held>> {

@@ -9,7 +9,8 @@ use tracing::Span;
 
 use super::lease::Lease;
 use super::performing::Performing;
-use super::{Counters, Office, span};
+use super::seat::Occupation;
+use super::{Counters, Office, Seat, span};
 use crate::handler::{
     CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, StopSignal, WorkerState,
 };
@@ -31,7 +32,7 @@ impl JobPanicked {
 pub(super) struct Workplace {
     pub(super) office: Arc<Office>,
     pub(super) queue: Arc<str>,
-    pub(super) worker: Arc<str>,
+    pub(super) seat: Arc<Seat>,
     pub(super) cancel_grace: Duration,
 }
 
@@ -65,7 +66,8 @@ impl Workplace {
         let span = self.attempt_span(lease.job());
         let parts = self.context_parts(handler, &lease, now + limit, span);
         let mut cx = Context::new(parts, state);
-        lease.begin(now, &self.worker);
+        lease.begin(now, &self.seat.name);
+        let _busy = self.seat.occupy(occupation(&lease, handler, now, 1));
         let performing = Performing {
             handler,
             stored: lease.job().stored(),
@@ -107,7 +109,7 @@ impl Workplace {
             max_attempts: lease.budget(Some(handler)).max_attempts,
             kind: job.kind.clone(),
             queue: Arc::clone(&self.queue),
-            worker: Arc::clone(&self.worker),
+            worker: Arc::clone(&self.seat.name),
             enqueued_at: job.enqueued_at,
             deadline,
             node: self.office.node,
@@ -117,6 +119,23 @@ impl Workplace {
             attachments: lease.attachments.clone(),
             traceparent: job.traceparent.clone(),
         }
+    }
+}
+
+/// What the seat shows while so many jobs run, of which this is the first.
+pub(super) fn occupation(
+    first: &Lease,
+    handler: &Handler,
+    since: Instant,
+    jobs: usize,
+) -> Occupation {
+    let job = first.job();
+    Occupation {
+        job: job.id,
+        attempt: job.attempt,
+        kind: Arc::clone(&handler.kind),
+        since,
+        jobs: u32::try_from(jobs).unwrap_or(u32::MAX),
     }
 }
 

@@ -15,7 +15,7 @@ use super::claim_hint::ClaimHint;
 use super::claimer::{Claimed, Claimer};
 use super::lease::Lease;
 use super::look_ahead::LookAhead;
-use super::{Counters, Office, Patience, Queue};
+use super::{Counters, Desk, Office, Patience, Queue};
 use crate::Error;
 use crate::client::Interest;
 use crate::planted::{Bug, planted};
@@ -32,7 +32,7 @@ const REST_WHEN_FULL: Duration = Duration::from_millis(5);
 pub(super) enum FetcherMessage {
     /// A claim has come back.
     Claimed(Claimed),
-    /// Jobs of this priority have come, or the board closes.
+    /// Jobs of this priority have come, or the queue is paused, resumed or closed.
     Wake(i16),
     /// Look for what nobody announced.
     Poll,
@@ -45,6 +45,7 @@ pub(super) enum FetcherMessage {
 pub(super) struct FetcherArgs {
     pub(super) office: Arc<Office>,
     pub(super) queue: Queue,
+    pub(super) desk: Arc<Desk>,
     pub(super) claimer: Claimer,
 }
 
@@ -151,7 +152,7 @@ impl Fetcher {
             Flow::Dry
         };
         Counters::add(&self.args.office.counters.claimed, leases.len());
-        if self.args.office.is_closing() {
+        if !self.args.desk.is_open() {
             // Dropped, they are released.
             return Ok(());
         }
@@ -173,7 +174,7 @@ impl Fetcher {
             Flow::InFlight { .. } => self.flow = Flow::InFlight { woken: true },
             Flow::Open | Flow::Resting => {}
         }
-        if self.args.office.is_closing() {
+        if !self.args.desk.is_open() {
             outlet.retain(|_| false);
         }
     }
@@ -222,7 +223,7 @@ impl Fetcher {
     }
 
     fn claim_if_needed(&mut self, outlet: &Outlet<Lease>) {
-        if self.flow != Flow::Open || self.args.office.is_closing() {
+        if self.flow != Flow::Open || !self.args.desk.is_open() {
             return;
         }
         let limit = self.wanted(outlet);

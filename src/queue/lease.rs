@@ -249,10 +249,10 @@ impl Drop for Lease {
             )),
             Phase::Waiting => Ending::Released,
             Phase::Panicked { .. } => Ending::Failed(crashed(FailureKind::Panic, "panicked")),
-            Phase::Begun { .. } if self.office.custody.is_interrupting() => {
+            Phase::Begun { .. } if self.office.custody.is_interrupting(&self.queue) => {
                 Ending::Interrupted(crashed(
                     FailureKind::Interrupted,
-                    "the node shut down before the handler was done",
+                    "the node shut down, or gave its queue up, before the handler was done",
                 ))
             }
             Phase::Begun { .. } => Ending::Failed(crashed(

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Semaphore, watch};
 
-use super::{Custody, Facts, Outbox, Vitals};
+use super::{Custody, Desks, Facts, Looks, Outbox, Vitals};
 use crate::client::{Client, Wakeups};
 use crate::event::Bulletin;
 use crate::handler::Registry;
 use crate::job::NodeId;
-use crate::store::Store;
+use crate::store::{NodeCard, Store};
 
 /// What every part of a board shares.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Office {
     pub(crate) node: NodeId,
     /// Host and process id, for people.
     pub(crate) node_name: String,
+    /// What others are to know of this node.
+    pub(crate) card: watch::Sender<NodeCard>,
     pub(crate) store: Store,
     pub(crate) client: Client,
     pub(crate) registry: Registry,
@@ -34,9 +36,10 @@ pub(crate) struct Office {
     /// next death tells which one is to blame.
     pub(crate) suspects: Arc<Semaphore>,
     pub(crate) lease: Duration,
+    pub(crate) desks: Desks,
+    /// When it was looked how the desks' queues are to be served.
+    pub(crate) looks: Looks,
     pub(crate) is_closing: AtomicBool,
-    /// Wakes who waits for the closing.
-    pub(crate) closing: Notify,
 }
 
 impl Office {
@@ -47,16 +50,8 @@ impl Office {
     /// No fetcher claims from here on.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
-        self.closing.notify_waiters();
+        self.desks.all().iter().for_each(|desk| desk.close());
         self.wakeups.wake_queues();
-    }
-
-    /// Waits until the board closes.
-    pub(crate) async fn closes(&self) {
-        let closing = self.closing.notified();
-        if !self.is_closing() {
-            closing.await;
-        }
     }
 }
 

@@ -29,7 +29,7 @@ impl Workplace {
             messaging.client.id = %self.office.node,
             attempt = job.attempt.as_i32(),
             kind = job.kind,
-            worker = &*self.worker,
+            worker = &*self.seat.name,
             traceparent = job.traceparent.as_deref(),
             outcome = Empty,
         )
@@ -51,7 +51,7 @@ impl Workplace {
             messaging.batch.message_count = jobs,
             messaging.client.id = %self.office.node,
             kind,
-            worker = &*self.worker,
+            worker = &*self.seat.name,
         )
     }
 }

@@ -8,17 +8,19 @@ use super::executor::JobPanicked;
 use super::fetcher::{Fetcher, FetcherArgs};
 use super::lease::Lease;
 use super::worker::{Worker, WorkerArgs};
-use super::{Office, Queue};
+use super::{Desk, Office, Queue, Seat};
 use crate::stage::{
     self, Asks, BufferOptions, Cancel, Consumes, Produces, Source, StageSpec, SubscribeOptions,
 };
 use crate::supervision::{
-    Backoff, ChildSpec, Exit, ExitKind, Intensity, Shutdown, Strategy, SupervisorSpec,
+    Backoff, ChildSpec, DynamicSupervisorSpec, Exit, ExitKind, Intensity, Restart, Shutdown,
+    Strategy, SupervisorSpec,
 };
 
 /// A queue as a child of the board's queues.
-pub(crate) fn queue_child(queue: &Queue, office: &Arc<Office>) -> ChildSpec {
-    let fetcher = fetcher(queue, office);
+pub(crate) fn queue_child(desk: &Arc<Desk>, office: &Arc<Office>) -> ChildSpec {
+    let queue = &desk.queue;
+    let fetcher = fetcher(desk, office);
     let supervisor = SupervisorSpec::new(Strategy::OneForOne)
         // Its own crashes are few; a melt-down of the workers counts once, and so does a job that a stage
         // in between cannot bear.
@@ -28,9 +30,9 @@ pub(crate) fn queue_child(queue: &Queue, office: &Arc<Office>) -> ChildSpec {
         })
         .child(fetcher.child().role("fetcher").uncounted(is_killed));
     let (supervisor, source) = through(queue, supervisor, fetcher.source());
-    let workers = workers(queue, office, &source);
+    let workers = workers(desk, office, source);
     let supervisor = supervisor.child(
-        ChildSpec::supervisor("workers", workers)
+        ChildSpec::dynamic_supervisor("workers", workers)
             .backoff(returning())
             .uncounted(is_killed),
     );
@@ -45,10 +47,12 @@ fn returning() -> Backoff {
     Backoff::exponential(Duration::from_millis(50), Duration::from_secs(30))
 }
 
-fn fetcher(queue: &Queue, office: &Arc<Office>) -> StageSpec<Produces<Fetcher>> {
+fn fetcher(desk: &Arc<Desk>, office: &Arc<Office>) -> StageSpec<Produces<Fetcher>> {
+    let queue = &desk.queue;
     let args = FetcherArgs {
         office: Arc::clone(office),
         queue: queue.clone(),
+        desk: Arc::clone(desk),
         claimer: Claimer::new(office, &queue.name),
     };
     // It claims what is asked for and a bounded look-ahead.
@@ -71,31 +75,49 @@ fn through(
     })
 }
 
-fn workers(queue: &Queue, office: &Arc<Office>, source: &Source<Lease>) -> SupervisorSpec {
+/// The workers: as many as the desk has seats for, at every start.
+fn workers(desk: &Arc<Desk>, office: &Arc<Office>, source: Source<Lease>) -> DynamicSupervisorSpec {
+    let (desk, office) = (Arc::clone(desk), Arc::clone(office));
     let intensity = Intensity {
-        max_restarts: queue.workers.saturating_mul(5).saturating_add(5),
+        max_restarts: 5,
         within: Duration::from_secs(30),
     };
-    let supervisor = SupervisorSpec::new(Strategy::OneForOne).intensity(intensity);
-    (1..=queue.workers).fold(supervisor, |supervisor, number| {
-        let name: Arc<str> = format!("worker-{number}").into();
-        let args = WorkerArgs {
-            office: Arc::clone(office),
-            queue: queue.clone(),
-            name: Arc::clone(&name),
-        };
-        let options = SubscribeOptions::new()
-            .asks(Asks::Manual)
-            .cancel(Cancel::Resubscribe(Backoff::none()));
-        let worker = stage::consumer(name, move || Worker::new(args.clone()));
-        supervisor.child(worker_child(&worker.subscribe(source.clone(), options)))
-    })
+    DynamicSupervisorSpec::new()
+        .intensity(intensity)
+        .restarts_per_child(5)
+        .choose_children(move || {
+            let seats = desk.seats_anew(&source).into_iter();
+            seats
+                .map(|seat| worker(&office, &desk, &seat, &source))
+                .collect()
+        })
+}
+
+/// A worker in its seat.
+pub(super) fn worker(
+    office: &Arc<Office>,
+    desk: &Arc<Desk>,
+    seat: &Arc<Seat>,
+    source: &Source<Lease>,
+) -> ChildSpec {
+    let args = WorkerArgs {
+        office: Arc::clone(office),
+        desk: Arc::clone(desk),
+        seat: Arc::clone(seat),
+    };
+    let options = SubscribeOptions::new()
+        .asks(Asks::Manual)
+        .cancel(Cancel::Resubscribe(Backoff::none()));
+    let worker = stage::consumer(Arc::clone(&seat.name), move || Worker::new(args.clone()));
+    worker_child(&worker.subscribe(source.clone(), options))
 }
 
 fn worker_child(worker: &StageSpec<Consumes<Worker>>) -> ChildSpec {
     worker
         .child()
         .role("worker")
+        // One that stops has left, since it was one too many.
+        .restart(Restart::Transient)
         // Before a board stops, its gate lets handlers finish and cuts off those that do not. A worker that
         // is still busy then, or whose queue melts down, is not waited for; its lease answers.
         .shutdown(Shutdown::BrutalKill)

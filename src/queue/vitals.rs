@@ -59,6 +59,11 @@ impl Vitals {
         }
     }
 
+    /// Forgets a part that is no more.
+    pub(crate) fn forget(&self, role: &str) {
+        self.lock().remove(role);
+    }
+
     /// Every part that has said something.
     pub(crate) fn all(&self) -> BTreeMap<String, Condition> {
         self.lock().clone()

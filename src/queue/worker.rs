@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::executor::Workplace;
 use super::in_hand::{Coming, InHand, Runs, Work};
 use super::lease::Lease;
-use super::{Office, Queue};
+use super::{Desk, Office, Seat};
 use crate::BoxError;
 use crate::handler::WorkerState;
 use crate::stage::{CancelReason, Consumer, Demand, InletId, Inlets, Mailbox, StageResult};
@@ -28,8 +28,8 @@ pub(super) enum WorkerMessage {
 #[derive(Clone)]
 pub(super) struct WorkerArgs {
     pub(super) office: Arc<Office>,
-    pub(super) queue: Queue,
-    pub(super) name: Arc<str>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) seat: Arc<Seat>,
 }
 
 pub(super) struct Worker {
@@ -56,15 +56,20 @@ impl Consumer for Worker {
     async fn started(
         &mut self,
         myself: Mailbox<WorkerMessage>,
-        _inlets: &mut Inlets<Lease>,
+        inlets: &mut Inlets<Lease>,
     ) -> StageResult {
+        if self.args.seat.is_leaving() {
+            // It crashed over its last job.
+            inlets.stop();
+            return Ok(());
+        }
         self.myself = Some(myself);
-        let role = format!("workers of {}", self.args.queue.name);
+        let role = format!("workers of {}", self.args.desk.queue.name);
         match build_state(&self.args).await {
             Ok(state) => self.state = Some(state),
             Err(cause) => {
                 let error = StateNotBuilt {
-                    queue: Arc::clone(&self.args.queue.name),
+                    queue: Arc::clone(&self.args.desk.queue.name),
                     cause,
                 };
                 self.args.office.vitals.degraded(&role, &error);
@@ -113,15 +118,15 @@ impl Worker {
     pub(super) fn new(args: WorkerArgs) -> Self {
         let workplace = Workplace {
             office: Arc::clone(&args.office),
-            queue: Arc::clone(&args.queue.name),
-            worker: Arc::clone(&args.name),
-            cancel_grace: args.queue.cancel_grace,
+            queue: Arc::clone(&args.desk.queue.name),
+            seat: Arc::clone(&args.seat),
+            cancel_grace: args.desk.queue.cancel_grace,
         };
         Self {
             workplace,
             state: None,
             inlet: None,
-            demand: Demand::halving(args.queue.max_demand),
+            demand: Demand::halving(args.desk.queue.max_demand),
             coming: 0,
             in_hand: InHand::new(),
             looks_at: None,
@@ -165,8 +170,8 @@ impl Worker {
     }
 
     async fn run_next(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
-        if self.args.office.is_closing() {
-            // Dropped, they are released; nothing begins any more. It asks on, so that what a stage
+        if !self.args.desk.is_open() {
+            // Dropped, they are released; nothing begins at present. It asks on, so that what a stage
             // before it holds comes to be released too.
             let ask_after = self.in_hand.clear();
             self.ask(ask_after, inlets);
@@ -209,7 +214,7 @@ impl Worker {
         self.in_hand.is_any_ready(Instant::now, coming)
     }
 
-    /// Looks again when a batch that gathers is due, or the board closes.
+    /// Looks again when a batch that gathers is due, or may not begin any more.
     fn look_later(&mut self) {
         let Some(due) = self.in_hand.due() else {
             return;
@@ -218,11 +223,11 @@ impl Worker {
             return;
         }
         self.looks_at = Some(due);
-        let (office, myself) = (Arc::clone(&self.args.office), self.myself.clone());
+        let (desk, myself) = (Arc::clone(&self.args.desk), self.myself.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep_until(due.into()) => {}
-                () = office.closes() => {}
+                () = desk.shuts() => {}
             }
             // A worker that is gone has nothing in hand.
             let _gone = myself.map(|myself| myself.send(WorkerMessage::Look));
@@ -239,7 +244,7 @@ impl Worker {
 
 async fn build_state(args: &WorkerArgs) -> Result<WorkerState, BoxError> {
     // In a task, so that a panic of the factory is an error with its text.
-    let factory = args.queue.state.clone();
+    let factory = args.desk.queue.state.clone();
     match tokio::spawn(async move { factory.build().await }).await {
         Ok(built) => built,
         Err(panicked) => Err(panicked.into()),

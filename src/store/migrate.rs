@@ -25,6 +25,10 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../migrations/2026-11-24-000001_board/up.sql"),
     },
     Migration {
+        version: "20261125000004",
+        up: include_str!("../../migrations/2026-11-25-000004_control/up.sql"),
+    },
+    Migration {
         version: "20261125000005",
         up: include_str!("../../migrations/2026-11-25-000005_trace/up.sql"),
     },
@@ -199,13 +203,15 @@ mod tests {
     #[test]
     fn versions_are_compared_with_what_is_compiled_in() {
         let versions: Vec<&str> = MIGRATIONS.iter().map(|m| m.version).collect();
-        let known: Vec<String> = versions.iter().map(ToString::to_string).collect();
+        let mut found: Vec<String> = versions.iter().map(ToString::to_string).collect();
         assert_eq!(standing(&[]), Standing::Missing(versions.clone()));
-        let missing = Standing::Missing(versions[1..].to_vec());
-        assert_eq!(standing(&known[..1]), missing);
-        assert_eq!(standing(&known), Standing::UpToDate);
+        assert_eq!(
+            standing(&found[..1]),
+            Standing::Missing(versions[1..].to_vec())
+        );
+        assert_eq!(standing(&found), Standing::UpToDate);
         let newer = "29990101000000".to_owned();
-        let found = [&known[..], std::slice::from_ref(&newer)].concat();
+        found.push(newer.clone());
         assert_eq!(standing(&found), Standing::Newer(newer));
     }
 

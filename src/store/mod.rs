@@ -10,6 +10,7 @@ mod database;
 pub mod embedded;
 mod enqueue;
 mod executor;
+mod explain;
 mod history;
 mod lifeline;
 mod migrate;
@@ -18,9 +19,12 @@ mod notify;
 mod ordering;
 mod pool;
 mod postgres_types;
+mod queues;
 mod read;
+mod registry;
 mod sample;
 mod schedule;
+mod settings;
 mod settle;
 mod statement;
 #[cfg(feature = "testing")]
@@ -37,13 +41,19 @@ pub use database::{
     Database,
 };
 pub use executor::Executor;
+pub(crate) use explain::{Ended, Place, Standing};
 pub(crate) use lifeline::{Lifeline, Renewal};
 pub use nodes::Fate;
 pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
-pub use read::{Arguments, DeadLetter, JobFilter, JobInfo, QueueInfo};
+pub use queues::QueueInfo;
+pub use read::{Arguments, DeadLetter, JobFilter, JobInfo};
+pub(crate) use registry::WorkerReport;
+pub use registry::{CurrentAttempt, NodeInfo, WorkerInfo};
 pub use sample::{Depth, PoolInfo, Vitality};
+pub(crate) use settings::{Change, Steer, Steering, Workers};
+pub use settings::{QueueMode, Scope, Standstill};
 pub(crate) use settle::Settlement;
 
 use pool::{Lane, LanePool, Session};
@@ -70,9 +80,9 @@ macro_rules! statements {
 }
 
 statements!(
-    cancel, claim, complete, condemn, dead, enqueue, inspect, job, jobs, leave, next_due, promote,
-    queues, recall, reclaim, register, renew, requeue, rescue, sample, settle, suspects, unblock,
-    vitality,
+    backlog, cancel, claim, complete, condemn, dead, enqueue, explain, forget, inspect, job, jobs,
+    leave, next_due, nodes, promote, queues, recall, reclaim, register, renew, report, requeue,
+    rescue, sample, serve, settings, settle, steer, suspects, unblock, vitality, workers,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.
@@ -118,6 +128,11 @@ impl Store {
             sql: Statements::new(database.schema_name()),
             database,
         })))
+    }
+
+    /// Lets so many fetchers claim at once, one for each queue.
+    pub(crate) fn claim_for(&self, queues: usize) {
+        self.0.claim.resize(queues);
     }
 
     pub(crate) fn database(&self) -> &Database {

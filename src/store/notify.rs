@@ -26,6 +26,8 @@ pub(crate) enum Notice {
     Scheduled,
     /// Somebody wants this executing job cancelled.
     Cancel(JobId),
+    /// Somebody said how a queue is to be served.
+    Steered,
 }
 
 impl Notice {
@@ -35,6 +37,7 @@ impl Notice {
             Self::Available { queue, priority } => format!("{origin:x} a {priority} {queue}"),
             Self::Scheduled => format!("{origin:x} s"),
             Self::Cancel(id) => format!("{origin:x} c {id}"),
+            Self::Steered => format!("{origin:x} q"),
         }
     }
 
@@ -50,6 +53,7 @@ impl Notice {
                 priority: priority.parse().ok()?,
             }),
             ("s", None, None) => Some(Self::Scheduled),
+            ("q", None, None) => Some(Self::Steered),
             ("c", Some(id), None) => Some(Self::Cancel(JobId::from_i64(id.parse().ok()?))),
             _ => None,
         }
@@ -149,6 +153,7 @@ mod tests {
             available,
             Notice::Scheduled,
             Notice::Cancel(JobId::from_i64(7)),
+            Notice::Steered,
         ] {
             let payload = notice.to_payload(own);
             assert_eq!(Notice::from_payload(&payload, own), None);

@@ -119,6 +119,11 @@ impl LanePool {
         })
     }
 
+    /// Has so many connections at most from now on, and at least one.
+    pub(super) fn resize(&self, size: usize) {
+        self.pool.resize(size.max(1));
+    }
+
     /// A connection for one piece of work.
     pub(super) async fn session(&self) -> Result<Session, Error> {
         let object = match tokio::time::timeout(self.wait, self.pool.get()).await {

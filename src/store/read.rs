@@ -1,6 +1,4 @@
-//! Questions: where a job stands, what is dead, how the queues are.
-
-use std::time::Duration;
+//! Questions: where a job stands, what is dead.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
@@ -13,9 +11,6 @@ use super::control::DeadFilter;
 use super::statement::{Bind, typed};
 use crate::Error;
 use crate::job::{Attempt, BuryReason, Fingerprint, JobId, JobState, NodeId, Stored};
-
-/// The largest count that [`QueueInfo`] gives; a larger one is cut to it.
-pub(crate) const COUNT_CAP: u32 = 10_000;
 
 /// A job, wherever it lies.
 #[derive(Debug, Clone)]
@@ -149,28 +144,6 @@ pub struct DeadLetter {
     pub arguments: Arguments,
 }
 
-/// How a queue is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueInfo {
-    /// Its name.
-    pub queue: String,
-    /// Jobs that wait for a worker; counted up to 10,000.
-    pub available: u32,
-    /// Jobs in the hands of nodes.
-    pub executing: u32,
-    /// Jobs that wait for their time, scheduled or to be retried; counted up to 10,000.
-    pub waiting: u32,
-    /// Jobs that wait for an earlier one with their ordering key to end; counted up to 10,000.
-    pub behind: u32,
-    /// How long the oldest of the next hundred available jobs has been on the board.
-    pub oldest: Option<Duration>,
-    /// How many live nodes serve it. Zero: its jobs wait until one does.
-    pub nodes: u32,
-    /// Kinds among the next thousand available jobs that no live node can run here.
-    pub unserved_kinds: Vec<String>,
-}
-
 type JobSql = (
     (BigInt, Text, Text, Text, Nullable<SmallInt>, Integer),
     (Nullable<Integer>, Nullable<Integer>, Timestamptz),
@@ -224,18 +197,6 @@ type DeadTuple = (
         Vec<u8>,
     ),
 );
-type QueueSql = (
-    Text,
-    BigInt,
-    BigInt,
-    BigInt,
-    BigInt,
-    Nullable<BigInt>,
-    BigInt,
-    Array<Text>,
-);
-type QueueTuple = (String, i64, i64, i64, i64, Option<i64>, i64, Vec<String>);
-
 impl Store {
     /// Where a job stands.
     pub(crate) async fn job(&self, id: JobId) -> Result<Option<JobInfo>, Error> {
@@ -287,15 +248,6 @@ impl Store {
             )
             .await?;
         rows.into_iter().map(dead).collect()
-    }
-
-    /// How the queues are.
-    pub(crate) async fn queues(&self) -> Result<Vec<QueueInfo>, Error> {
-        let mut session = self.clients().await?;
-        let cap = i64::from(COUNT_CAP);
-        let binds: [&dyn Bind; 1] = [&typed::<BigInt, _>(&cap)];
-        let rows = session.fetch::<QueueSql, QueueTuple>("list queues", &self.sql().queues, &binds);
-        Ok(rows.await?.into_iter().map(queue).collect())
     }
 }
 
@@ -356,22 +308,6 @@ fn dead((identity, story): DeadTuple) -> Result<DeadLetter, Error> {
             payload,
         },
     })
-}
-
-fn queue(
-    (queue, available, executing, waiting, behind, oldest_ms, nodes, unserved_kinds): QueueTuple,
-) -> QueueInfo {
-    let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-    QueueInfo {
-        queue,
-        available: count(available),
-        executing: count(executing),
-        waiting: count(waiting),
-        behind: count(behind),
-        oldest: oldest_ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())),
-        nodes: count(nodes),
-        unserved_kinds,
-    }
 }
 
 fn list(errors: Option<Value>) -> Vec<Value> {

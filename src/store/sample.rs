@@ -6,7 +6,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text};
 
 use super::Store;
 use super::pool::LanePool;
-use super::read::COUNT_CAP;
+use super::queues::COUNT_CAP;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
 

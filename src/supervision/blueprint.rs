@@ -2,6 +2,7 @@
 //!
 //! One actor carries it out, and again when a nested supervisor is restarted.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorCell};
@@ -29,9 +30,28 @@ pub(super) struct Blueprint {
     pub(super) membership: Membership,
     pub(super) strategy: Strategy,
     pub(super) intensity: Intensity,
+    /// How many restarts more are tolerated for each child.
+    pub(super) restarts_per_child: u32,
     pub(super) auto_shutdown: AutoShutdown,
     pub(super) children: Vec<ChildSpec>,
+    pub(super) chosen: Option<Chosen>,
     pub(super) events: Option<Events>,
+}
+
+/// Children that are chosen anew at every start.
+#[derive(Clone)]
+pub(super) struct Chosen(Arc<dyn Fn() -> Vec<ChildSpec> + Send + Sync>);
+
+impl Chosen {
+    pub(super) fn by(choose: impl Fn() -> Vec<ChildSpec> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(choose))
+    }
+}
+
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chosen")
+    }
 }
 
 impl Blueprint {
@@ -40,9 +60,28 @@ impl Blueprint {
             membership,
             strategy,
             intensity: Intensity::default(),
+            restarts_per_child: 0,
             auto_shutdown: AutoShutdown::default(),
             children: Vec::new(),
+            chosen: None,
             events: None,
+        }
+    }
+
+    /// The children that a start begins with. A function that chooses some runs here.
+    pub(super) fn first_children(&self) -> Vec<ChildSpec> {
+        let chosen = self.chosen.iter().flat_map(|Chosen(choose)| choose());
+        self.children.iter().cloned().chain(chosen).collect()
+    }
+
+    /// What is tolerated with so many children.
+    pub(super) fn intensity(&self, children: usize) -> Intensity {
+        let more = u32::try_from(children)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(self.restarts_per_child);
+        Intensity {
+            max_restarts: self.intensity.max_restarts.saturating_add(more),
+            ..self.intensity
         }
     }
 

@@ -63,6 +63,11 @@ impl RestartWindow {
         }
     }
 
+    /// Tolerates so much from now on.
+    pub const fn tolerate(&mut self, intensity: Intensity) {
+        self.intensity = intensity;
+    }
+
     /// Charges one restart at `now` and says whether the budget allows it.
     pub fn charge(&mut self, now: Instant) -> Budget {
         let within = self.intensity.within;

@@ -84,6 +84,7 @@ impl State {
         exit: Exit,
         uptime: Option<Duration>,
     ) -> Result<(), ActorProcessingErr> {
+        self.window.tolerate(self.intensity());
         if self.window.charge(Instant::now()) == Budget::Spent {
             return Err(self.give_up(seq, exit).await.into());
         }
@@ -98,6 +99,10 @@ impl State {
         self.schedule(seq, delay);
     }
 
+    fn intensity(&self) -> Intensity {
+        self.blueprint.intensity(self.children.len())
+    }
+
     async fn give_up(&mut self, seq: Seq, exit: Exit) -> SupervisorError {
         let child = self
             .children
@@ -106,7 +111,7 @@ impl State {
         let Intensity {
             max_restarts,
             within,
-        } = self.blueprint.intensity;
+        } = self.intensity();
         self.node.emit(EventKind::GaveUp {
             child: child.clone(),
             max_restarts,

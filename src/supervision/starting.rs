@@ -1,7 +1,5 @@
 //! How children come to run.
 
-use std::sync::Arc;
-
 use ractor::{ActorCell, ActorProcessingErr, ActorStatus};
 
 use super::child::{Cause, FailedStart, Phase, Seq, Ticket};
@@ -15,8 +13,8 @@ impl State {
     /// Starts the children of the specification one after the other; if one does not start, ends
     /// those before it.
     pub(super) async fn start_all(&mut self) -> Result<(), SupervisorError> {
-        let blueprint = Arc::clone(&self.blueprint);
-        let added = blueprint.children.iter().map(|spec| self.add(spec.clone()));
+        let first = self.blueprint.first_children();
+        let added = first.into_iter().map(|spec| self.add(spec));
         let added: Vec<Seq> = added.collect::<Result<_, _>>()?;
         for seq in added {
             if let Err(error) = self.start_first(seq).await {

@@ -4,7 +4,7 @@
 
 use ractor::ActorCell;
 
-use super::blueprint::{Blueprint, Membership};
+use super::blueprint::{Blueprint, Chosen, Membership};
 use super::{AutoShutdown, ChildSpec, Events, Intensity, Strategy, SupervisorError, SupervisorRef};
 
 /// The specification of a supervisor with a list of children, which are started in this order when
@@ -15,7 +15,7 @@ use super::{AutoShutdown, ChildSpec, Events, Intensity, Strategy, SupervisorErro
 #[must_use = "a specification does nothing until it is spawned"]
 pub struct SupervisorSpec(Blueprint);
 
-/// The specification of a supervisor that starts without children and is given them at run time.
+/// The specification of a supervisor that is given its children at run time.
 ///
 /// Its children are independent of each other, so they are restarted one for one, ended all
 /// at once when the supervisor ends, and forgotten when they do not run any more. By default it
@@ -45,6 +45,18 @@ impl SupervisorSpec {
     /// Adds a child, to be started after those added before.
     pub fn child(mut self, child: ChildSpec) -> Self {
         self.0.children.push(child);
+        self
+    }
+
+    /// Lets `choose` say at every start, the first and those after a crash, which more children to start
+    /// with, after the [fixed](Self::child) ones; as `init` does in OTP. What clients add and delete
+    /// later is so kept across restarts, if `choose` knows of it. It must be quick and not block; a
+    /// panic in it is a failed start.
+    pub fn choose_children(
+        mut self,
+        choose: impl Fn() -> Vec<ChildSpec> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.chosen = Some(Chosen::by(choose));
         self
     }
 
@@ -96,6 +108,23 @@ impl DynamicSupervisorSpec {
     /// Sets how many restarts of its children the supervisor tolerates before it gives up.
     pub fn intensity(mut self, intensity: Intensity) -> Self {
         self.0.intensity = intensity;
+        self
+    }
+
+    /// Tolerates so many restarts more, within the same period, for each child there is at the time (default
+    /// 0): for children that come and go in numbers, such as the workers of a pool.
+    pub fn restarts_per_child(mut self, restarts: u32) -> Self {
+        self.0.restarts_per_child = restarts;
+        self
+    }
+
+    /// Lets `choose` say at every start, the first and those after a crash, which children to begin
+    /// with (default: none). It must be quick and not block; a panic in it is a failed start.
+    pub fn choose_children(
+        mut self,
+        choose: impl Fn() -> Vec<ChildSpec> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.chosen = Some(Chosen::by(choose));
         self
     }
 

@@ -306,3 +306,22 @@ async fn a_node_that_is_gone_and_its_job_are_told_of() {
     let told = next(&mut events, "its job is rescued", rescued).await;
     assert_eq!(told, (id, "default".to_owned(), Fate::Rescued));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_that_come_are_paused_and_go_are_told_of() {
+    let board = board(configure).await;
+    let mut events = board.events();
+    let late = |event| match event {
+        Event::QueueAdded { queue } => Some(("added", queue)),
+        Event::QueueSteered { queue, .. } => Some(("steered", queue.to_string())),
+        Event::QueueRemoved { queue } => Some(("removed", queue)),
+        _ => None,
+    };
+    let told = |what| (what, "late".to_owned());
+    board.add_queue(Queue::new("late")).await.unwrap();
+    assert_eq!(next(&mut events, "added", late).await, told("added"));
+    board.client().queue("late").pause().await.unwrap();
+    assert_eq!(next(&mut events, "steered", late).await, told("steered"));
+    board.remove_queue("late").await.unwrap();
+    assert_eq!(next(&mut events, "removed", late).await, told("removed"));
+}

@@ -92,7 +92,7 @@ async fn each_completed_once(board: &Board, url: &str, runs: &Runs, jobs: u32) {
         (number(&rows, completed).await == i64::from(jobs)).then_some(())
     })
     .await;
-    until_confirmed(&board).await;
+    until_confirmed(board).await;
     let distinct = "select count(distinct id) from callboard.history";
     assert_eq!(number(&rows, distinct).await, i64::from(jobs));
     assert_eq!(

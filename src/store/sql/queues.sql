@@ -1,6 +1,6 @@
 -- Every queue that has jobs or is served: counts by state (those that wait, and those that are behind
 -- others of their ordering key, capped at $1), the age of the oldest available job, the live nodes that
--- serve it, and the kinds that wait with no live node for them. Counting what executes reads the whole
+-- serve it, the kinds that wait with no live node for them, and what was said of it. Counting what executes reads the whole
 -- table; this is for people, not for the hot path.
 with recursive step as (
     -- A loose index scan: one probe a queue instead of a read of every job.
@@ -11,7 +11,7 @@ with recursive step as (
       from step where step.queue is not null
 ),
 live as (
-    select queues, kinds from callboard.nodes where condemned_at is null and lease_until > clock_timestamp()
+    select id, queues, kinds from callboard.nodes where condemned_at is null and lease_until > clock_timestamp()
 ),
 busy as (
     select queue, count(*) as executing from callboard.jobs where state = 'executing' group by queue
@@ -22,6 +22,8 @@ names as (
     union select queue from busy
     union select queue from (select queue from callboard.jobs
                               where state in ('scheduled', 'retryable') limit $1) as waiting
+    union select queue from callboard.queue_settings
+           where node = 0 and (mode <> 'running' or workers is not null)
 )
 select n.queue,
        (select count(*) from (select from callboard.jobs j
@@ -42,6 +44,10 @@ select n.queue,
                       where j.queue = n.queue and j.state = 'available' and not j.is_behind
                       order by priority, id limit 1000) as sample
               where not exists (select from live
-                                 where n.queue = any(live.queues) and sample.kind = any(live.kinds)))
+                                 where n.queue = any(live.queues) and sample.kind = any(live.kinds))),
+       (select count(*) from callboard.queue_settings o join live on live.id = o.node
+         where o.queue = n.queue and o.mode <> 'running'),
+       s.mode, s.mode_since, s.reason, s.ordered_by, s.workers
   from names n
+  left join callboard.queue_settings s on s.queue = n.queue and s.node = 0
  order by n.queue

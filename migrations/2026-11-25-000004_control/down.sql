@@ -1,0 +1,2 @@
+drop table node_reports;
+drop table queue_settings;

@@ -1,0 +1,105 @@
+//! A worker's seat: what is known of the worker from one life to the next, without asking it.
+//!
+//! The worker alone writes what it is at; everybody may read. A worker that was killed leaves its
+//! seat as it found it, since whatever it was at is noted by a value that it drops.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::job::{Attempt, JobId, Kind};
+
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) number: u32,
+    /// The name of the worker, and its id in the tree.
+    pub(crate) name: Arc<str>,
+    /// Its worker is one too many: it goes as soon as it runs no job.
+    is_leaving: AtomicBool,
+    /// Attempts that its workers have ended, however.
+    done: AtomicU64,
+    at: Mutex<At>,
+}
+
+/// What the worker is at.
+#[derive(Debug, Default)]
+struct At {
+    now: Option<Occupation>,
+    last: Option<JobId>,
+}
+
+/// An attempt, or a batch of them, that a worker runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Occupation {
+    /// The job; of a batch, its first.
+    pub(crate) job: JobId,
+    pub(crate) attempt: Attempt,
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) since: Instant,
+    /// How many jobs there are.
+    pub(crate) jobs: u32,
+}
+
+/// The seat says that its worker is busy until this is dropped.
+#[derive(Debug)]
+#[must_use = "the seat is free again when this is dropped"]
+pub(super) struct Busy<'a>(&'a Seat);
+
+impl Seat {
+    pub(super) fn new(number: u32) -> Self {
+        Self {
+            number,
+            name: format!("worker-{number}").into(),
+            is_leaving: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+            at: Mutex::default(),
+        }
+    }
+
+    pub(super) fn occupy(&self, occupation: Occupation) -> Busy<'_> {
+        self.lock().now = Some(occupation);
+        Busy(self)
+    }
+
+    pub(crate) fn occupation(&self) -> Option<Occupation> {
+        self.lock().now.clone()
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().now.is_some()
+    }
+
+    /// The job that was run here last.
+    pub(crate) fn last_job(&self) -> Option<JobId> {
+        self.lock().last
+    }
+
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, At> {
+        // Nothing panics while it holds the lock.
+        self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut at = self.0.lock();
+        if let Some(over) = at.now.take() {
+            at.last = Some(over.job);
+            self.0
+                .done
+                .fetch_add(u64::from(over.jobs), Ordering::Relaxed);
+        }
+    }
+}
