@@ -22,6 +22,7 @@ enum Kind {
     Database,
     Call,
     LeaseLost,
+    Checkpoint,
     Start,
 }
 
@@ -48,6 +49,10 @@ impl Error {
 
     pub(crate) fn lease_lost(message: impl Into<String>) -> Self {
         Self::new(Kind::LeaseLost, message)
+    }
+
+    pub(crate) fn checkpoint(message: impl Into<String>) -> Self {
+        Self::new(Kind::Checkpoint, message)
     }
 
     pub(crate) fn start(message: impl Into<String>) -> Self {
@@ -108,6 +113,12 @@ impl Error {
     #[must_use]
     pub fn is_lease_lost(&self) -> bool {
         self.kind == Kind::LeaseLost
+    }
+
+    /// Whether a checkpoint cannot be kept as it is, or cannot be read as the type that was asked for.
+    #[must_use]
+    pub fn is_unfit_checkpoint(&self) -> bool {
+        self.kind == Kind::Checkpoint
     }
 
     /// Whether an actor of the board could not be started, or is gone.

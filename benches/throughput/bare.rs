@@ -194,6 +194,7 @@ async fn insert(client: Client, batches: usize, batch: usize) -> Result<(), Fail
                     &texts,
                     &repeated,
                     &texts,
+                    &texts,
                 ],
             )
             .await?;

@@ -7,12 +7,13 @@ use ractor::{ActorCell, SpawnErr};
 use tokio::sync::watch;
 
 use super::Board;
+use super::mourner::OnBuried;
 use crate::Error;
 use crate::client::{TraceContext, check_payload_limit};
 use crate::event::{Bulletin, Event};
 use crate::handler::{Handler, Job};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT};
-use crate::queue::{Attempted, Queue};
+use crate::queue::{Attempted, Buried, Queue};
 use crate::stage::Source;
 use crate::store::Database;
 use crate::supervision::{ChildSpec, Shutdown, Subscription};
@@ -52,6 +53,7 @@ pub struct Builder {
     pub(super) retry_start_for: Duration,
     pub(super) children: Vec<ChildSpec>,
     pub(super) attempts: Source<Attempted>,
+    pub(super) on_buried: Option<OnBuried>,
     pub(super) bulletin: Bulletin,
     pub(super) trace_context: Option<TraceContext>,
     pub(super) sample_every: Option<Duration>,
@@ -94,6 +96,7 @@ impl Builder {
             sample_every: None,
             #[cfg(feature = "metrics")]
             reports: Reports::Nothing,
+            on_buried: None,
         }
     }
 
@@ -237,6 +240,41 @@ impl Builder {
     /// `board.supervisor().child("application")` is their supervisor.
     pub fn child(mut self, child: ChildSpec) -> Self {
         self.children.push(child);
+        self
+    }
+
+    /// Calls `call` for every job that this node buries among the dead letters, whatever the reason:
+    /// attempts spent, discarded, undecodable, or quarantined because process after process died under it
+    /// (then by the node that found out). Without it (the default) nobody is told; a second one takes the
+    /// place of the first.
+    ///
+    /// Calls come one at a time, after the letter was written, in a task of the board's. They slow nobody
+    /// down and take nobody along: one that panics is logged, one that takes longer than 30 s is given
+    /// up, and beyond 1,000 that wait, further burials are counted in the log and not told. A shutdown
+    /// gives those that are left three seconds. So it is for alarms and not for bookkeeping: what must
+    /// not be missed is in [`Client::dead_letters`](crate::Client::dead_letters).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use callboard::{Board, Database, Queue};
+    /// # async fn example() -> Result<(), callboard::Error> {
+    /// let board = Board::builder(Database::embedded().await?)
+    ///     .queue(Queue::new("mail"))
+    ///     .on_buried(async |letter| {
+    ///         eprintln!("{} of {} is dead: {}", letter.job, letter.kind, letter.failure);
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_buried<F, Fut>(mut self, call: F) -> Self
+    where
+        F: Fn(Buried) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.on_buried = Some(OnBuried::new(call));
         self
     }
 

@@ -13,6 +13,7 @@ use super::builder::Reports;
 use super::builder::{Builder, Migrates};
 use super::gate::GateArgs;
 use super::liveness::LivenessArgs;
+use super::mourner::MournerArgs;
 use super::pruner::{DAYS_AHEAD, PrunerArgs};
 use super::rescuer::RescuerArgs;
 use super::sampler::SamplerArgs;
@@ -24,7 +25,9 @@ use crate::client::{Client, ClientParts, Wakeups};
 use crate::event::Event;
 use crate::handler::{Registry, install_hook};
 use crate::job::NodeId;
-use crate::queue::{Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience, Vitals};
+use crate::queue::{
+    Burials, Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience, RecentErrors, Vitals,
+};
 use crate::random::random_bits;
 use crate::store::{Lanes, NodeCard, Steering, Store};
 
@@ -102,6 +105,8 @@ impl Builder {
             vitals: Vitals::new(bulletin.clone()),
             counters: Counters::default(),
             facts: Facts::new(self.attempts.clone(), bulletin.clone()),
+            recent_errors: RecentErrors::default(),
+            burials: self.on_buried.as_ref().map(|_| Arc::new(Burials::new())),
             bulletin,
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
@@ -161,6 +166,11 @@ impl Builder {
         let shared = || Arc::clone(office);
         Blueprint {
             children: self.children.clone(),
+            mourner: office
+                .burials
+                .clone()
+                .zip(self.on_buried.clone())
+                .map(|(burials, on_buried)| MournerArgs { burials, on_buried }),
             liveness: LivenessArgs { office: shared() },
             rescuer: RescuerArgs {
                 office: shared(),

@@ -16,7 +16,7 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::event::Event;
 use crate::job::{Failure, Ids, JobId, Transition};
-use crate::queue::{Answer, Counters, Office, Patience, Unwritten};
+use crate::queue::{Answer, Attempted, Counters, Office, Patience, Unwritten};
 use crate::store::{Notice, Settlement, TurnAfter};
 
 /// How many answers one statement takes at most.
@@ -187,6 +187,15 @@ impl LedgerState {
         let told = written.iter().filter(|answer| answer.story.is_some());
         let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
         self.office.facts.publish(told);
+        if let Some(burials) = &self.office.burials {
+            let buried = |answer: &Answer| {
+                let is_buried = matches!(answer.settlement.transition, Transition::Bury { .. });
+                let is_news = is_buried && is_in_effect(answer, accepted);
+                let attempted = is_news.then(|| Attempted::of(answer, true)).flatten();
+                attempted.and_then(|attempted| attempted.buried())
+            };
+            burials.tell(written.iter().filter_map(buried));
+        }
         self.say_written(written.len() as u32, refused, took);
         let ended = written.iter().map(|answer| {
             let Settlement { id, attempt, .. } = answer.settlement;
@@ -210,6 +219,9 @@ impl LedgerState {
                 }
                 Transition::Retry { .. } | Transition::Snooze { .. } => is_any_waiting = true,
                 _ => {}
+            }
+            if answer.is_limited {
+                released.entry(&answer.queue).or_insert(i16::MAX);
             }
         }
         for (queue, priority) in released {
@@ -366,6 +378,7 @@ fn plainly(settlement: &Settlement, error: &Error) -> Settlement {
         attempt: settlement.attempt,
         transition,
         diagnostics: None,
+        has_trail: settlement.has_trail,
     }
 }
 

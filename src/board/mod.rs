@@ -7,6 +7,7 @@ mod heartbeat;
 mod launch;
 mod ledger;
 mod liveness;
+mod mourner;
 mod notifier;
 mod pruner;
 mod pulse;

@@ -1,4 +1,5 @@
-//! The pruner: drops old history by whole partitions, and makes the partitions of the days to come.
+//! The pruner: drops old history by whole partitions, makes the partitions of the days to come, and clears
+//! away checkpoints whose jobs have ended.
 //!
 //! What is lost if it is killed at any await: nothing but time.
 
@@ -96,6 +97,11 @@ impl PrunerState {
             self.args.office.bulletin.say(Event::Pruned { pruned });
         }
         store.forget().await?;
+        store.forget_keys().await?;
+        let swept = store.sweep().await?;
+        if swept > 0 {
+            tracing::debug!(swept, "swept checkpoints of jobs that have ended");
+        }
         self.args.office.vitals.working(ROLE);
         self.patience.succeeded();
         Ok(())

@@ -8,15 +8,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::event::Event;
-use crate::job::NodeId;
-use crate::queue::{Counters, Office, Patience};
+use crate::job::{BuryReason, Failure, FailureKind, NodeId, Transition};
+use crate::queue::{Attempted, Counters, Office, Patience};
 use crate::store::{Fate, Notice, RescuedJob, Troubled, TurnAfter};
 
 /// How often to look for jobs whose node is on no list, which reads the whole table.
@@ -139,7 +139,11 @@ impl RescuerState {
         }
         let rescued = office
             .store
-            .rescue(is_search_due, self.args.max_deaths)
+            .rescue(
+                is_search_due,
+                self.args.max_deaths,
+                &office.recent_errors.by_kind(),
+            )
             .await?;
         if is_search_due {
             self.searched_at = Some(Instant::now());
@@ -149,8 +153,19 @@ impl RescuerState {
             let next = office.store.unblock_all().await?;
             office.client.tell_of_turns(next, TurnAfter::End);
         }
+        self.tell_of_buried(&rescued);
         self.tell(rescued);
         Ok(())
+    }
+
+    /// The nodes that ran them cannot tell any more.
+    fn tell_of_buried(&self, rescued: &[RescuedJob]) {
+        let office = &self.args.office;
+        let buried: Vec<_> = rescued.iter().filter_map(quarantined).collect();
+        if let Some(burials) = &office.burials {
+            burials.tell(buried.iter().filter_map(Attempted::buried));
+        }
+        office.facts.tell(buried);
     }
 
     fn tell(&self, rescued: Vec<RescuedJob>) {
@@ -172,6 +187,27 @@ impl RescuerState {
             office.client.tell(Notice::Available { queue, priority });
         }
     }
+}
+
+/// The end of a job that is taken back no more.
+fn quarantined(job: &RescuedJob) -> Option<Attempted> {
+    (job.fate == Fate::Quarantined).then(|| {
+        let text = job.message.as_deref().unwrap_or_default();
+        Attempted {
+            job: job.id,
+            attempt: job.attempt,
+            kind: job.kind.clone(),
+            queue: job.queue.as_str().into(),
+            worker: None,
+            ran: None,
+            ended_at: SystemTime::now(),
+            transition: Transition::Bury {
+                reason: BuryReason::Quarantined,
+                failure: Failure::new(FailureKind::ProcessDied, text),
+            },
+            is_accepted: true,
+        }
+    })
 }
 
 /// Who is dead, and who is silent now. A node never judges itself.

@@ -11,6 +11,7 @@ use ractor::Actor;
 use super::gate::{Gate, GateArgs};
 use super::ledger::{self, Ledger};
 use super::liveness::{self, Liveness, LivenessArgs};
+use super::mourner::{self, Mourner, MournerArgs};
 use super::notifier::{self, Notifier};
 use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
@@ -31,6 +32,8 @@ pub(super) struct Blueprint {
     pub(super) office: Arc<Office>,
     /// Of the application's own.
     pub(super) children: Vec<ChildSpec>,
+    /// If the application wants to know of burials.
+    pub(super) mourner: Option<MournerArgs>,
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
@@ -46,7 +49,7 @@ impl Blueprint {
         let events = Events::default().listener(move |event| {
             bulletin.say_if_heard(|| Event::Supervised(event.clone()));
         });
-        let tree = SupervisorSpec::new(Strategy::OneForOne)
+        let spec = SupervisorSpec::new(Strategy::OneForOne)
             .events(events)
             // Crashes here are bugs, since trouble with the database is a state and not a crash.
             .intensity(Intensity {
@@ -57,7 +60,12 @@ impl Blueprint {
                 actor(liveness::ROLE, Liveness, self.liveness)
                     .shutdown(Shutdown::Timeout(LAST_WORDS)),
             )
-            .child(office.facts.child().role("attempts").uncounted(is_killed))
+            .child(office.facts.child().role("attempts").uncounted(is_killed));
+        // Before those that bury, so that it hears of the last of them.
+        let mourner = self.mourner.map(|args| actor(mourner::ROLE, Mourner, args));
+        let spec = mourner
+            .into_iter()
+            .fold(spec, SupervisorSpec::child)
             .child(
                 actor(ledger::ROLE, Ledger, Arc::clone(&office))
                     .shutdown(Shutdown::Timeout(LAST_WORDS)),
@@ -69,11 +77,11 @@ impl Blueprint {
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
             .child(actor(pruner::ROLE, Pruner, self.pruner))
             .child(actor(steward::ROLE, Steward, self.steward));
-        let tree = match self.sampler {
-            Some(args) => tree.child(actor(sampler::ROLE, Sampler, args)),
-            None => tree,
-        };
-        tree.child(application(self.children))
+        let sampler = self.sampler.map(|args| actor(sampler::ROLE, Sampler, args));
+        sampler
+            .into_iter()
+            .fold(spec, SupervisorSpec::child)
+            .child(application(self.children))
             .child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }

@@ -1,6 +1,4 @@
-//! `cancel`, `requeue`, and questions.
-
-use std::collections::HashMap;
+//! `cancel`, and questions.
 
 use serde_json::Value;
 
@@ -9,12 +7,8 @@ use crate::Error;
 use crate::event::Event;
 use crate::job::{JobId, Stored};
 use crate::store::{
-    Arguments, Cancelled, DeadFilter, DeadLetter, JobFilter, JobInfo, NodeInfo, Notice, QueueInfo,
-    TurnAfter, WorkerInfo,
+    Arguments, Cancelled, JobFilter, JobInfo, NodeInfo, Notice, QueueInfo, TurnAfter, WorkerInfo,
 };
-
-/// How many dead letters one statement brings back.
-const REQUEUE_BATCH: u32 = 1_000;
 
 impl Client {
     /// Cancels a job, from any process. A waiting one is cancelled at once; an executing one is told,
@@ -39,59 +33,6 @@ impl Client {
         let bulletin = &self.0.bulletin;
         bulletin.say_if_heard(|| Event::Cancelled { job: id, found });
         Ok(found)
-    }
-
-    /// Brings a dead job back with a fresh budget. Its attempts go on counting, its errors stay.
-    /// False: no dead job has this id.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_unreachable`] and [`Error::is_database`].
-    pub async fn requeue(&self, id: JobId) -> Result<bool, Error> {
-        Ok(self.requeue_all(DeadFilter::all().ids([id])).await? > 0)
-    }
-
-    /// Brings every dead job back that `filter` names, in batches, and tells how many.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_unreachable`] and [`Error::is_database`]; what was brought back before stays.
-    pub async fn requeue_all(&self, filter: DeadFilter) -> Result<u64, Error> {
-        let mut total = 0;
-        loop {
-            let risen = self.0.store.requeue(&filter, REQUEUE_BATCH).await?;
-            total += risen.len() as u64;
-            let is_last = risen.len() < REQUEUE_BATCH as usize;
-            let mut queues: HashMap<String, (u32, i16)> = HashMap::new();
-            for (_, queue, priority) in risen {
-                let (jobs, most_urgent) = queues.entry(queue).or_insert((0, priority));
-                *jobs += 1;
-                *most_urgent = priority.min(*most_urgent);
-            }
-            for (queue, (jobs, priority)) in queues {
-                self.0.bulletin.say(Event::Requeued {
-                    queue: queue.clone(),
-                    jobs,
-                });
-                self.tell(Notice::Available { queue, priority });
-            }
-            if is_last {
-                return Ok(total);
-            }
-        }
-    }
-
-    /// The dead letters that `filter` names, at most `limit`, the newest id first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_unreachable`] and [`Error::is_database`].
-    pub async fn dead_letters(
-        &self,
-        filter: DeadFilter,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        self.0.store.dead(&filter, limit).await
     }
 
     /// Where a job stands: unfinished, in the history, or dead. `None`: there is no such job, or its

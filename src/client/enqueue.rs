@@ -241,11 +241,8 @@ impl Client {
             version: call.version,
             fingerprint: call.fingerprint,
             due: checked_due(call.due).map_err(&refuse)?,
-            ordering_key: call
-                .ordering_key
-                .map(checked_key)
-                .transpose()
-                .map_err(&refuse)?,
+            ordering_key: checked_key(NameOf::OrderingKey, call.ordering_key).map_err(&refuse)?,
+            limit_key: checked_key(NameOf::LimitKey, call.limit_key).map_err(&refuse)?,
             traceparent: match call.traceparent {
                 Some(given) => Some(checked_trace(given).map_err(&refuse)?),
                 None => self.0.trace_context.get().and_then(TraceContext::current),
@@ -274,10 +271,12 @@ fn checked_limit(limit: Duration) -> Result<i64, String> {
     }
 }
 
-fn checked_key(key: Cow<'static, str>) -> Result<String, String> {
-    let checked = check_name(NameOf::OrderingKey, &key);
-    checked.map_err(|why| why.to_string())?;
-    Ok(key.into_owned())
+fn checked_key(of: NameOf, key: Option<Cow<'static, str>>) -> Result<Option<String>, String> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    check_name(of, &key).map_err(|why| why.to_string())?;
+    Ok(Some(key.into_owned()))
 }
 
 fn checked_trace(given: Cow<'static, str>) -> Result<String, String> {

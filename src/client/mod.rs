@@ -8,6 +8,8 @@ mod enqueue;
 mod explain;
 mod gather;
 mod health;
+mod letters;
+mod limits;
 mod queue_handle;
 mod trace_context;
 mod turns;
@@ -20,6 +22,7 @@ use std::time::Instant;
 
 pub use explain::{Explanation, Reason};
 pub use health::{Condition, Health};
+pub use letters::ChosenDead;
 pub(crate) use queue_handle::Applied;
 pub use queue_handle::{Halting, MAX_WORKERS, QueueHandle};
 pub(crate) use trace_context::TraceContext;

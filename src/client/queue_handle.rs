@@ -54,9 +54,9 @@ pub(crate) type Applied = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 #[derive(Clone)]
 #[must_use = "a handle does nothing until it is told to"]
 pub struct QueueHandle {
-    client: Client,
-    name: String,
-    scope: Scope,
+    pub(super) client: Client,
+    pub(super) name: String,
+    pub(super) scope: Scope,
     applied: Option<Applied>,
 }
 

@@ -24,7 +24,7 @@ pub struct Started {
     pub waited: Duration,
 }
 
-/// What became of one attempt on this node.
+/// What became of one attempt on this node; or on one that died, if this node buried its job.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Attempted {

@@ -6,7 +6,7 @@
 use tracing::{debug, error, info, warn};
 
 use super::{Attempted, Event};
-use crate::job::Transition;
+use crate::job::{BuryReason, Transition};
 use crate::store::Fate;
 
 impl Event {
@@ -21,9 +21,8 @@ impl Event {
             }
             Self::Rescued { job, queue, fate } => match fate {
                 Fate::Rescued => warn!(%job, queue, "taken back from a node that is gone"),
-                Fate::Quarantined => {
-                    error!(%job, queue, "quarantined: process after process died under it");
-                }
+                // Told as the end of its last attempt.
+                Fate::Quarantined => debug!(%job, queue, "quarantined"),
                 Fate::Cancelled => info!(%job, queue, "cancelled; its node is gone"),
             },
             Self::WrittenPlainly { job, reason } => {
@@ -109,6 +108,12 @@ impl Attempted {
         let (job, attempt) = (self.job, self.attempt);
         let (kind, queue) = (self.kind.as_str(), &*self.queue);
         match &self.transition {
+            Transition::Bury {
+                reason: BuryReason::Quarantined,
+                ..
+            } => {
+                error!(%job, %attempt, kind, queue, "quarantined: process after process died under it");
+            }
             Transition::Bury { reason, .. } if self.is_accepted => {
                 warn!(%job, %attempt, kind, queue, reason = reason.as_str(), "given up: it is a dead letter");
             }

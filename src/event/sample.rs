@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::{Depth, PoolInfo, Vitality};
+use crate::store::{PoolInfo, QueueDepth, Vitality};
 
 /// How a node and its database stand, taken every
 /// [`sample_every`](crate::board::Builder::sample_every).
@@ -27,7 +27,7 @@ pub struct Sample {
 #[non_exhaustive]
 pub struct QueueSample {
     /// What waits there; the same on all nodes.
-    pub depth: Depth,
+    pub depth: QueueDepth,
     /// Attempts in this node's hands, until their answers are written.
     pub in_hand: usize,
     /// Jobs that this node's workers have asked for and not got: idle hands.

@@ -205,6 +205,7 @@ impl<J> Batched<J> {
             attempt: self.facts.attempt,
             transition: Transition::Complete { output: None },
             diagnostics: None,
+            has_trail: false,
         }
     }
 }

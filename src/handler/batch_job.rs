@@ -98,6 +98,12 @@ pub trait BatchJob: Serialize + DeserializeOwned + Send + Sized + 'static {
         None
     }
 
+    /// As [`Job::limit_key`].
+    #[must_use]
+    fn limit_key(&self) -> Option<String> {
+        None
+    }
+
     /// As [`Job::upcasters`].
     #[must_use]
     fn upcasters() -> Vec<Upcaster<Self>> {
@@ -175,6 +181,10 @@ impl<J: BatchJob> Job for J {
 
     fn ordering_key(&self) -> Option<String> {
         J::ordering_key(self)
+    }
+
+    fn limit_key(&self) -> Option<String> {
+        J::limit_key(self)
     }
 
     fn upcasters() -> Vec<Upcaster<Self>> {

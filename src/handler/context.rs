@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{JobFacts, Post};
 use super::stop::{CancelReason, StopSignal};
+use super::trail::{Trail, TrailOf};
 use super::{Attachments, WorkerState, panics};
 use crate::client::Client;
 use crate::job::{Attempt, JobId, NodeId, Transition};
@@ -51,6 +52,7 @@ pub struct Context {
     state: WorkerState,
     /// Whether a [`Completion`] was written, once somebody asked for one.
     completed: Option<Arc<AtomicBool>>,
+    pub(super) trail: TrailOf,
 }
 
 impl Context {
@@ -59,6 +61,7 @@ impl Context {
             parts,
             state,
             completed: None,
+            trail: TrailOf::default(),
         }
     }
 
@@ -298,6 +301,7 @@ impl Context {
             token: self.parts.signal.token().child_token(),
             deadline: self.parts.deadline,
             client: self.parts.client.clone(),
+            trail: Arc::clone(self.trail()),
         };
         // Dropping this future at a time limit must reach the thread.
         let _guard = blocking.token.clone().drop_guard();
@@ -333,6 +337,7 @@ impl Completion {
             attempt: self.attempt,
             transition: Transition::Complete { output: None },
             diagnostics: None,
+            has_trail: false,
         };
         let store = self.client.store();
         let accepted = store.settle_on(executor, self.node, &[settlement]).await?;
@@ -352,6 +357,7 @@ pub struct Blocking {
     token: CancellationToken,
     deadline: Instant,
     client: Client,
+    pub(super) trail: Arc<Trail>,
 }
 
 impl Blocking {

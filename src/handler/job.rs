@@ -65,6 +65,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
         None
     }
 
+    /// Whose share of its queue's [`Limits`](crate::job::Limits) the job takes, unless an enqueue says
+    /// otherwise; see [`Call::limit_key`].
+    #[must_use]
+    fn limit_key(&self) -> Option<String> {
+        None
+    }
+
     /// How arguments of older versions become today's.
     #[must_use]
     fn upcasters() -> Vec<Upcaster<Self>> {
@@ -94,6 +101,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
         call.queue = Some(Self::QUEUE.into());
         call.priority = Some(Self::PRIORITY);
         call.ordering_key = self.ordering_key().map(Into::into);
+        call.limit_key = self.limit_key().map(Into::into);
         call
     }
 }

@@ -11,7 +11,10 @@ mod function;
 mod job;
 mod panics;
 mod registry;
+#[cfg(feature = "testing")]
+mod shelf;
 mod stop;
+mod trail;
 mod worker_state;
 
 pub(crate) use attachments::Attachments;
@@ -28,6 +31,9 @@ pub use job::Job;
 pub(crate) use job::decode_job;
 pub(crate) use panics::{IN_HANDLER, Panicked, install_hook, panicked};
 pub(crate) use registry::Registry;
+#[cfg(feature = "testing")]
+pub(crate) use shelf::{Shelf, kept, kept_as};
 pub use stop::CancelReason;
 pub(crate) use stop::{StopSignal, ended, stopped};
+pub use trail::{MAX_CHECKPOINT_BYTES, MAX_PROGRESS_BYTES, PROGRESS_EVERY};
 pub(crate) use worker_state::{StateFactory, WorkerState};

@@ -40,6 +40,7 @@ pub struct Call {
     pub(crate) backoff: Option<Backoff>,
     pub(crate) due: Due,
     pub(crate) ordering_key: Option<Cow<'static, str>>,
+    pub(crate) limit_key: Option<Cow<'static, str>>,
     pub(crate) traceparent: Option<Cow<'static, str>>,
 }
 
@@ -64,6 +65,7 @@ impl Call {
             backoff: None,
             due: Due::Now,
             ordering_key: None,
+            limit_key: None,
             traceparent: None,
         }
     }
@@ -116,6 +118,13 @@ impl Call {
     /// still be running when its job and the next ones run elsewhere; its answer is refused.
     pub fn ordering_key(mut self, key: impl Into<Cow<'static, str>>) -> Self {
         self.ordering_key = Some(key.into());
+        self
+    }
+
+    /// Says whose share of its queue's [`Limits`](super::Limits) the job takes: a tenant, an API. At most 200
+    /// bytes, no white space. Without limits it changes nothing.
+    pub fn limit_key(mut self, key: impl Into<Cow<'static, str>>) -> Self {
+        self.limit_key = Some(key.into());
         self
     }
 

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{MAX_TEXT_BYTES, bounded_text};
+use super::{ErrorFingerprint, MAX_TEXT_BYTES, bounded_text};
 
 /// How an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
     /// The handler returned an error.
@@ -27,10 +26,12 @@ pub enum FailureKind {
     Discarded,
     /// The node shut down before the handler was done; not charged.
     Interrupted,
+    /// The process died while it held the job.
+    ProcessDied,
 }
 
 impl FailureKind {
-    /// The word for it, as it stands in the row and in traces.
+    /// The word that stands in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,7 +43,14 @@ impl FailureKind {
             Self::Cancelled => "cancelled",
             Self::Discarded => "discarded",
             Self::Interrupted => "interrupted",
+            Self::ProcessDied => "process_died",
         }
+    }
+}
+
+impl Serialize for FailureKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -67,6 +75,12 @@ impl Failure {
             message: bounded_text(message, MAX_TEXT_BYTES),
             backtrace: None,
         }
+    }
+
+    /// What failures of this sort have in common.
+    #[must_use]
+    pub fn fingerprint(&self) -> ErrorFingerprint {
+        ErrorFingerprint::of(self)
     }
 
     /// The failure of an error, with the chain of its sources.

@@ -7,10 +7,12 @@ mod backoff;
 mod by_id;
 mod call;
 mod defaults;
+mod error_fingerprint;
 mod failure;
 mod fingerprint;
 mod id;
 mod kind;
+mod limits;
 mod name;
 mod outcome;
 mod output;
@@ -27,12 +29,16 @@ pub use defaults::{
     DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT, Defaults,
     MAX_MAX_ATTEMPTS, MAX_WAIT,
 };
+pub use error_fingerprint::{ErrorFingerprint, normal_message};
 pub use failure::{Failure, FailureKind};
 pub use fingerprint::{Fingerprint, Traced, describe, fingerprint_of, trace};
 pub use id::{Attempt, JobId, NodeId};
 pub use kind::{InvalidKind, Kind};
+pub(crate) use limits::Starts;
+pub use limits::{Limits, MAX_WEIGHT, MAX_WEIGHTS};
 pub use name::{
-    InvalidName, MAX_KIND_BYTES, MAX_ORDERING_KEY_BYTES, MAX_QUEUE_BYTES, NameOf, check_name,
+    InvalidName, MAX_KIND_BYTES, MAX_LIMIT_KEY_BYTES, MAX_ORDERING_KEY_BYTES, MAX_QUEUE_BYTES,
+    NameOf, check_name,
 };
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
 pub use output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};

@@ -9,6 +9,8 @@ pub const MAX_QUEUE_BYTES: usize = 100;
 
 /// The longest ordering key, in bytes.
 pub const MAX_ORDERING_KEY_BYTES: usize = 200;
+/// The longest limit key, in bytes.
+pub const MAX_LIMIT_KEY_BYTES: usize = 200;
 
 /// What a checked name is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum NameOf {
     Queue,
     /// An ordering key.
     OrderingKey,
+    /// A limit key.
+    LimitKey,
 }
 
 impl NameOf {
@@ -27,6 +31,7 @@ impl NameOf {
             Self::Kind => "kind",
             Self::Queue => "queue",
             Self::OrderingKey => "ordering key",
+            Self::LimitKey => "limit key",
         }
     }
 
@@ -35,6 +40,7 @@ impl NameOf {
             Self::Kind => MAX_KIND_BYTES,
             Self::Queue => MAX_QUEUE_BYTES,
             Self::OrderingKey => MAX_ORDERING_KEY_BYTES,
+            Self::LimitKey => MAX_LIMIT_KEY_BYTES,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::Office;
 use super::lease::Lease;
 use crate::Error;
 use crate::event::Event;
+use crate::job::Limits;
 use crate::planted::{Bug, planted};
 use crate::store::{ClaimBound, ClaimRequest, ClaimedJob};
 
@@ -22,6 +23,8 @@ pub(super) struct Claimed {
     pub(super) last: Option<ClaimBound>,
     /// Whether there may be more.
     pub(super) is_full: bool,
+    /// When a rate has held something back: how soon more may start.
+    pub(super) look_again_in: Option<Duration>,
     pub(super) took: Duration,
 }
 
@@ -31,6 +34,8 @@ pub(super) struct Claimer {
     office: Arc<Office>,
     queue: Arc<str>,
     doubt: Arc<Mutex<Option<Doubt>>>,
+    /// The queue's limits, as the last claim found them.
+    limits: Arc<Mutex<Option<Limits>>>,
 }
 
 /// A claim failed, and may have been made.
@@ -46,6 +51,7 @@ impl Claimer {
             office: Arc::clone(office),
             queue: Arc::clone(queue),
             doubt: Arc::default(),
+            limits: Arc::default(),
         }
     }
 
@@ -69,6 +75,7 @@ impl Claimer {
                     leases: Err(error),
                     last: None,
                     is_full: false,
+                    look_again_in: None,
                     took: began.elapsed(),
                 };
             }
@@ -92,6 +99,7 @@ impl Claimer {
             leases: Ok(leases),
             last: bound,
             is_full,
+            look_again_in: self.limits().and_then(|limits| limits.next_start_in()),
             took: began.elapsed(),
         }
     }
@@ -109,9 +117,41 @@ impl Claimer {
             }
         }
         Ok(Found {
-            jobs: store.claim(request).await?,
+            jobs: self.available(request).await?,
             is_reclaimed: false,
         })
+    }
+
+    /// By the way that the last claim found right: with limits, or without. Only an empty answer may mean
+    /// that it is the other.
+    async fn available(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, Error> {
+        let store = &self.office.store;
+        let was_limited = self.limits().is_some();
+        let jobs = if was_limited {
+            store.claim_limited(request).await?
+        } else {
+            store.claim(request).await?
+        };
+        if !jobs.is_empty() {
+            return Ok(jobs);
+        }
+        let limits = store.limits_of_claims(&request.queue).await?;
+        let is_limited = limits.is_some();
+        *self.lock_limits() = limits;
+        match (was_limited, is_limited) {
+            (false, true) => store.claim_limited(request).await,
+            (true, false) => store.claim(request).await,
+            _ => Ok(jobs),
+        }
+    }
+
+    /// The queue's limits, as the last claim found them.
+    pub(super) fn limits(&self) -> Option<Limits> {
+        self.lock_limits().clone()
+    }
+
+    fn lock_limits(&self) -> MutexGuard<'_, Option<Limits>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Doubt>> {

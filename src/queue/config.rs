@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Through;
+use super::{Autoscale, Through};
 use crate::client::MAX_WORKERS;
 use crate::handler::StateFactory;
 use crate::job::{MAX_WAIT, NameOf, check_name};
@@ -51,6 +51,7 @@ pub struct Queue {
     pub(crate) cancel_grace: Duration,
     pub(crate) state: StateFactory,
     pub(crate) through: Vec<Through>,
+    pub(crate) autoscale: Option<Autoscale>,
 }
 
 impl Queue {
@@ -65,6 +66,7 @@ impl Queue {
             cancel_grace: DEFAULT_CANCEL_GRACE,
             state: StateFactory::nothing(),
             through: Vec::new(),
+            autoscale: None,
         }
     }
 
@@ -73,6 +75,14 @@ impl Queue {
     /// the jobs use.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// Has as many workers on this node as the queue needs, within bounds, in the place of a fixed number; see
+    /// [`Autoscale`]. While somebody has [scaled](crate::client::QueueHandle::scale) the queue by hand, that
+    /// number holds.
+    pub fn autoscale(mut self, autoscale: Autoscale) -> Self {
+        self.autoscale = Some(autoscale);
         self
     }
 
@@ -170,6 +180,10 @@ impl Queue {
                 format!("{:?}", self.cancel_grace),
                 "at most a hundred years",
             );
+        }
+        if let Some((option, value, expected)) = self.autoscale.as_ref().and_then(Autoscale::fault)
+        {
+            return refuse(&format!("autoscale: {option}"), value, expected);
         }
         let mut stages = HashSet::new();
         for stage in &self.through {

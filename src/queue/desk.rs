@@ -34,6 +34,8 @@ struct State {
     steering: Steering,
     /// The queue, or the whole board, is about to end.
     is_closing: bool,
+    /// How many workers the autoscaler wants.
+    autoscaled: Option<u32>,
     seats: BTreeMap<u32, Arc<Seat>>,
     /// Where workers get their jobs.
     source: Option<Source<Lease>>,
@@ -90,6 +92,16 @@ impl Desk {
         }
     }
 
+    /// How many workers there are to be.
+    pub(super) fn wanted_workers(&self) -> u32 {
+        self.wanted(&self.lock())
+    }
+
+    /// Wants so many workers from now on, unless people have said how many.
+    pub(super) fn autoscale(&self, workers: u32) {
+        self.lock().autoscaled = Some(workers);
+    }
+
     /// The seats that its workers have when their supervisor starts: all those before are gone.
     pub(super) fn seats_anew(&self, source: &Source<Lease>) -> Vec<Arc<Seat>> {
         let mut state = self.lock();
@@ -128,7 +140,7 @@ impl Desk {
             is_leaving: seat.is_leaving(),
         };
         let places: Vec<Place> = state.seats.values().map(place).collect();
-        let plan = staffing(self.wanted(state.steering), &places);
+        let plan = staffing(self.wanted(state), &places);
         for number in plan.go {
             if let Some(seat) = state.seats.get(&number) {
                 seat.leave();
@@ -140,12 +152,16 @@ impl Desk {
     }
 
     /// How many workers there are to be.
-    fn wanted(&self, steering: Steering) -> u32 {
-        match steering.mode {
+    fn wanted(&self, state: &State) -> u32 {
+        let autoscale = self.queue.autoscale.as_ref();
+        match state.steering.mode {
             QueueMode::Stopped => 0,
-            QueueMode::Running | QueueMode::Paused => {
-                steering.workers.unwrap_or(self.queue.workers)
-            }
+            QueueMode::Running | QueueMode::Paused => state
+                .steering
+                .workers
+                .or(state.autoscaled)
+                .or(autoscale.map(|autoscale| autoscale.min))
+                .unwrap_or(self.queue.workers),
         }
     }
 

@@ -86,6 +86,7 @@ impl Workplace {
             }
         };
         span::ended(cx.span(), &ending);
+        lease.note_trail(&cx);
         let (state, in_transaction) = cx.into_state();
         match in_transaction {
             InTransaction::Completed => lease.answer_written(ending),

@@ -92,9 +92,12 @@ impl Facts {
 
     /// Tells what became of attempts that have a story, and whether they were accepted.
     pub(crate) fn publish<'a>(&self, answers: impl Iterator<Item = (&'a Answer, bool)>) {
-        let told: Vec<Attempted> = answers
-            .filter_map(|(answer, is_accepted)| attempted(answer, is_accepted))
-            .collect();
+        let told = answers.filter_map(|(answer, is_accepted)| Attempted::of(answer, is_accepted));
+        self.tell(told.collect());
+    }
+
+    /// Tells this to everybody who listens or follows.
+    pub(crate) fn tell(&self, told: Vec<Attempted>) {
         for attempted in told.iter().filter(|attempted| self.is_news(attempted)) {
             self.bulletin.say(Event::Attempted(attempted.clone()));
         }
@@ -125,19 +128,22 @@ impl Facts {
     }
 }
 
-fn attempted(answer: &Answer, is_accepted: bool) -> Option<Attempted> {
-    let story = answer.story.as_ref()?;
-    Some(Attempted {
-        job: answer.settlement.id,
-        attempt: answer.settlement.attempt,
-        kind: story.kind.clone(),
-        queue: Arc::clone(&answer.queue),
-        worker: story.worker.clone(),
-        ran: story.ran,
-        ended_at: story.ended_at,
-        transition: answer.settlement.transition.clone(),
-        is_accepted,
-    })
+impl Attempted {
+    /// `None`: nobody followed when it ended.
+    pub(crate) fn of(answer: &Answer, is_accepted: bool) -> Option<Self> {
+        let story = answer.story.as_ref()?;
+        Some(Self {
+            job: answer.settlement.id,
+            attempt: answer.settlement.attempt,
+            kind: story.kind.clone(),
+            queue: Arc::clone(&answer.queue),
+            worker: story.worker.clone(),
+            ran: story.ran,
+            ended_at: story.ended_at,
+            transition: answer.settlement.transition.clone(),
+            is_accepted,
+        })
+    }
 }
 
 impl fmt::Debug for Facts {

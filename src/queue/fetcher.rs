@@ -26,6 +26,8 @@ use crate::store::{ClaimRequest, Notice};
 const MAX_CLAIM: u32 = 5_000;
 /// How many answers a process may have that are unconfirmed, or untold to who must know, before its fetchers claim less.
 const MAX_UNCONFIRMED: usize = 20_000;
+/// How often it looks at most for jobs that the rate of its queue has held back.
+const SOONEST_START: Duration = Duration::from_millis(5);
 /// How long a fetcher waits then.
 const REST_WHEN_FULL: Duration = Duration::from_millis(5);
 
@@ -36,7 +38,7 @@ pub(super) enum FetcherMessage {
     Wake(i16),
     /// Look for what nobody announced.
     Poll,
-    /// Try again what failed.
+    /// Try again what failed, or was held back.
     Retry,
 }
 
@@ -112,7 +114,7 @@ impl Producer for Fetcher {
             FetcherMessage::Claimed(claimed) => return self.claimed(claimed, outlet),
             FetcherMessage::Wake(priority) => self.woken(priority, outlet),
             FetcherMessage::Poll => self.poll(outlet),
-            FetcherMessage::Retry => self.flow = Flow::Open,
+            FetcherMessage::Retry => self.retry(),
         }
         self.claim_if_needed(outlet);
         Ok(())
@@ -151,6 +153,12 @@ impl Fetcher {
         } else {
             Flow::Dry
         };
+        if let Some(wait) = claimed.look_again_in.filter(|_| self.flow == Flow::Dry) {
+            let wait = wait.max(SOONEST_START);
+            if wait < self.args.queue.poll_every {
+                self.send_after(wait, FetcherMessage::Retry);
+            }
+        }
         Counters::add(&self.args.office.counters.claimed, leases.len());
         if !self.args.desk.is_open() {
             // Dropped, they are released.
@@ -176,6 +184,12 @@ impl Fetcher {
         }
         if !self.args.desk.is_open() {
             outlet.retain(|_| false);
+        }
+    }
+
+    fn retry(&mut self) {
+        if matches!(self.flow, Flow::Dry | Flow::Resting) {
+            self.flow = Flow::Open;
         }
     }
 

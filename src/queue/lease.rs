@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Answer, Office, Story};
 use crate::event::{Event, Started};
-use crate::handler::{Attachments, Handler, Panicked, StopSignal};
+use crate::handler::{Attachments, Context, Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
 };
@@ -37,6 +37,8 @@ pub struct Lease {
     alone: Option<OwnedSemaphorePermit>,
     pub(super) attachments: Attachments,
     claimed_at: Instant,
+    /// The job may have left something on its way, which goes with its completion.
+    has_trail: bool,
     phase: Phase,
 }
 
@@ -74,6 +76,7 @@ impl Lease {
             office: Arc::clone(office),
             attachments: Attachments::default(),
             claimed_at,
+            has_trail: false,
             phase: Phase::Waiting,
         };
         admitted.into_iter().map(lease).collect()
@@ -113,6 +116,11 @@ impl Lease {
             at,
             worker: Arc::clone(worker),
         };
+    }
+
+    /// The job may have left something on its way, as its context knows.
+    pub(crate) fn note_trail(&mut self, cx: &Context) {
+        self.has_trail = cx.has_trail();
     }
 
     /// Answers the board.
@@ -171,6 +179,10 @@ impl Lease {
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });
         let diagnostics = is_buried.then(|| self.diagnostics());
+        if let Transition::Retry { failure, .. } | Transition::Bury { failure, .. } = &transition {
+            let (kind, recent) = (&self.job.kind, &self.office.recent_errors);
+            recent.note(kind, self.job.id, self.job.attempt, failure);
+        }
         let is_told = is_buried || self.office.facts.is_followed();
         let story = is_told.then(|| self.story());
         self.phase = Phase::Answered;
@@ -180,6 +192,7 @@ impl Lease {
                 attempt: self.job.attempt,
                 transition,
                 diagnostics,
+                has_trail: self.has_trail,
             },
             queue: Arc::clone(&self.queue),
             priority: self.job.priority,
@@ -187,6 +200,7 @@ impl Lease {
                 queue: self.queue.to_string(),
                 key,
             }),
+            is_limited: self.job.is_limited,
             is_written,
             story,
             alone: self.alone.take(),
@@ -228,6 +242,7 @@ impl Lease {
             "waited_ms": (chrono::Utc::now() - self.job.enqueued_at).num_milliseconds(),
             "node_holds": self.office.custody.count(),
             "load_average": load_average(),
+            "recent_errors": self.office.recent_errors.beside(&self.job.kind, self.job.id),
         })
     }
 }

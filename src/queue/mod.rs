@@ -1,7 +1,10 @@
 //! One queue: its fetcher (a producer of leases), its workers (consumers), and the custody of what
 //! they hold.
 
+mod autoscale;
+mod autoscaler;
 mod batch;
+mod burials;
 mod claim_hint;
 mod claimer;
 mod config;
@@ -11,6 +14,7 @@ mod executor;
 mod facts;
 mod fetcher;
 mod guard;
+mod host;
 mod in_hand;
 mod lease;
 mod lease_in_stage;
@@ -20,6 +24,7 @@ mod office;
 mod outbox;
 mod patience;
 mod performing;
+mod recent_errors;
 mod seat;
 mod span;
 mod staff;
@@ -31,6 +36,14 @@ mod worker;
 
 pub use crate::client::Condition;
 pub use crate::event::Attempted;
+#[cfg(feature = "testing")]
+pub(crate) use autoscale::Steps;
+pub use autoscale::{
+    Autoscale, DEFAULT_AUTOSCALE_EVERY, DEFAULT_AUTOSCALE_STEP_DOWN, DEFAULT_AUTOSCALE_STEP_UP,
+    DEFAULT_START_WITHIN, MAX_WAITING, Policy, Reading, ScaleByDemand,
+};
+pub(crate) use burials::Burials;
+pub use burials::Buried;
 pub use config::{
     DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
     DEFAULT_WORKERS, Queue,
@@ -45,6 +58,7 @@ pub(crate) use outbox::{Answer, Outbox, Unwritten};
 pub(crate) use patience::Patience;
 #[cfg(feature = "testing")]
 pub(crate) use performing::Performing;
+pub(crate) use recent_errors::RecentErrors;
 pub(crate) use seat::Seat;
 pub(crate) use staff::staff;
 pub use through::Through;

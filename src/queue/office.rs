@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{Custody, Desks, Facts, Looks, Outbox, Vitals};
+use super::{Burials, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals};
 use crate::client::{Client, Wakeups};
 use crate::event::Bulletin;
 use crate::handler::Registry;
@@ -32,6 +32,9 @@ pub(crate) struct Office {
     pub(crate) facts: Facts,
     /// Where it is said what happens.
     pub(crate) bulletin: Bulletin,
+    pub(crate) recent_errors: RecentErrors,
+    /// Where burials are told, if somebody wants to know.
+    pub(crate) burials: Option<Arc<Burials>>,
     /// One suspect at a time: a job under which a process died runs alone among its like, so that the
     /// next death tells which one is to blame.
     pub(crate) suspects: Arc<Semaphore>,

@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) priority: i16,
     /// Others with this key may wait for the job's end.
     pub(crate) ordering: Option<OrderingKey>,
+    /// It counted under the limits of its queue, where others may wait for its end.
+    pub(crate) is_limited: bool,
     /// The handler has completed the job in a transaction of its own, so this answer will find no
     /// row, unless that transaction rolled back unnoticed.
     pub(crate) is_written: bool,

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::job::{Attempt, JobId, Kind};
 
@@ -18,6 +18,8 @@ pub(crate) struct Seat {
     is_leaving: AtomicBool,
     /// Attempts that its workers have ended, however.
     done: AtomicU64,
+    /// For how long they were at it, in nanoseconds.
+    busy_ns: AtomicU64,
     at: Mutex<At>,
 }
 
@@ -52,6 +54,7 @@ impl Seat {
             name: format!("worker-{number}").into(),
             is_leaving: AtomicBool::new(false),
             done: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
             at: Mutex::default(),
         }
     }
@@ -78,6 +81,14 @@ impl Seat {
         self.done.load(Ordering::Relaxed)
     }
 
+    /// For how long its workers have run jobs until now.
+    pub(super) fn busy_for(&self, now: Instant) -> Duration {
+        let at = self.lock();
+        let over = Duration::from_nanos(self.busy_ns.load(Ordering::Relaxed));
+        let current = at.now.as_ref().map(|now| now.since);
+        over + current.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     pub(crate) fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::Acquire)
     }
@@ -97,6 +108,8 @@ impl Drop for Busy<'_> {
         let mut at = self.0.lock();
         if let Some(over) = at.now.take() {
             at.last = Some(over.job);
+            let busy_ns = over.since.elapsed().as_nanos();
+            self.0.busy_ns.fetch_add(busy_ns as u64, Ordering::Relaxed);
             self.0
                 .done
                 .fetch_add(u64::from(over.jobs), Ordering::Relaxed);

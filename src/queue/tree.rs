@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::autoscaler::{Autoscaler, AutoscalerArgs};
 use super::claimer::Claimer;
 use super::executor::JobPanicked;
 use super::fetcher::{Fetcher, FetcherArgs};
 use super::lease::Lease;
 use super::worker::{Worker, WorkerArgs};
-use super::{Desk, Office, Queue, Seat};
+use super::{Autoscale, Desk, Office, Queue, Seat};
 use crate::stage::{
     self, Asks, BufferOptions, Cancel, Consumes, Produces, Source, StageSpec, SubscribeOptions,
 };
@@ -36,6 +37,10 @@ pub(crate) fn queue_child(desk: &Arc<Desk>, office: &Arc<Office>) -> ChildSpec {
             .backoff(returning())
             .uncounted(is_killed),
     );
+    let supervisor = match &queue.autoscale {
+        Some(options) => supervisor.child(autoscaler(desk, office, options)),
+        None => supervisor,
+    };
     ChildSpec::supervisor(&*queue.name, supervisor)
         .role("queue")
         .backoff(returning())
@@ -91,6 +96,18 @@ fn workers(desk: &Arc<Desk>, office: &Arc<Office>, source: Source<Lease>) -> Dyn
                 .map(|seat| worker(&office, &desk, &seat, &source))
                 .collect()
         })
+}
+
+fn autoscaler(desk: &Arc<Desk>, office: &Arc<Office>, options: &Autoscale) -> ChildSpec {
+    let args = AutoscalerArgs {
+        office: Arc::clone(office),
+        desk: Arc::clone(desk),
+        options: options.clone(),
+    };
+    ChildSpec::actor("autoscaler", Autoscaler, args)
+        .role("autoscaler")
+        .shutdown(Shutdown::BrutalKill)
+        .uncounted(is_killed)
 }
 
 /// A worker in its seat.

@@ -21,6 +21,7 @@ pub(crate) struct CallRow {
     pub(crate) due: Due,
     pub(crate) payload: Vec<u8>,
     pub(crate) ordering_key: Option<String>,
+    pub(crate) limit_key: Option<String>,
     pub(crate) traceparent: Option<String>,
 }
 
@@ -49,6 +50,7 @@ pub(super) struct Columns<'a> {
     pub(super) at_us: Vec<Option<i64>>,
     pub(super) payloads: Vec<&'a [u8]>,
     pub(super) ordering_keys: Vec<Option<&'a str>>,
+    pub(super) limit_keys: Vec<Option<&'a str>>,
     /// Whether an earlier row here has the same queue and ordering key.
     pub(super) repeated: Vec<bool>,
     pub(super) traceparents: Vec<Option<&'a str>>,
@@ -89,6 +91,7 @@ impl<'a> Columns<'a> {
         self.after_ms.push(after_ms);
         self.at_us.push(at_us);
         self.payloads.push(&row.payload);
+        self.limit_keys.push(row.limit_key.as_deref());
         self.traceparents.push(row.traceparent.as_deref());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
-    Array, BigInt, Binary, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+    Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
 };
 
 use super::Store;
@@ -63,6 +63,8 @@ pub(crate) struct ClaimedJob {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) payload: Vec<u8>,
     pub(crate) ordering_key: Option<String>,
+    /// It counts under the limits of its queue.
+    pub(crate) is_limited: bool,
     /// The trace context of who enqueued it.
     pub(crate) traceparent: Option<String>,
 }
@@ -87,13 +89,15 @@ impl ClaimedJob {
 type RowSql = (
     (BigInt, Integer, Text, SmallInt, Integer, Integer),
     (Nullable<SmallInt>, Nullable<BigInt>, Nullable<Jsonb>),
-    (Timestamptz, Integer, BigInt, Binary, Nullable<Text>),
+    (Timestamptz, Integer, BigInt, Binary),
+    (Nullable<Text>, Bool),
     (Timestamptz, Nullable<Timestamptz>, Nullable<Text>),
 );
 type Row = (
     (i64, i32, String, i16, i32, i32),
     (Option<i16>, Option<i64>, Option<serde_json::Value>),
-    (DateTime<Utc>, i32, i64, Vec<u8>, Option<String>),
+    (DateTime<Utc>, i32, i64, Vec<u8>),
+    (Option<String>, bool),
     (DateTime<Utc>, Option<DateTime<Utc>>, Option<String>),
 );
 
@@ -122,6 +126,28 @@ impl Store {
                     &typed::<Array<Text>, _>(&*request.kinds),
                     &typed::<SmallInt, _>(&request.above.priority),
                     &typed::<BigInt, _>(&request.above.id),
+                    &typed::<BigInt, _>(&i64::from(request.limit)),
+                    &typed::<BigInt, _>(&i64::from(request.suspects)),
+                ],
+            )
+            .await?;
+        Ok(in_claim_order(rows))
+    }
+
+    /// As [`claim`](Self::claim), for a queue with limits. Nothing comes of one without.
+    pub(crate) async fn claim_limited(
+        &self,
+        request: &ClaimRequest,
+    ) -> Result<Vec<ClaimedJob>, Error> {
+        let mut session = self.0.claim.session().await?;
+        let rows = session
+            .fetch::<RowSql, Row>(
+                "claim",
+                &self.sql().claim_limited,
+                &[
+                    &typed::<BigInt, _>(&request.node.as_i64()),
+                    &typed::<Text, _>(&request.queue),
+                    &typed::<Array<Text>, _>(&*request.kinds),
                     &typed::<BigInt, _>(&i64::from(request.limit)),
                     &typed::<BigInt, _>(&i64::from(request.suspects)),
                 ],
@@ -163,10 +189,11 @@ fn in_claim_order(rows: Vec<Row>) -> Vec<ClaimedJob> {
     jobs
 }
 
-fn claimed((identity, limits, call, enqueue): Row) -> ClaimedJob {
+fn claimed((identity, limits, call, keys, enqueue): Row) -> ClaimedJob {
     let (id, attempt, kind, priority, failures, deaths) = identity;
     let (max_attempts, time_limit_ms, backoff) = limits;
-    let (enqueued_at, version, fingerprint, payload, ordering_key) = call;
+    let (enqueued_at, version, fingerprint, payload) = call;
+    let (ordering_key, is_limited) = keys;
     let (attempted_at, due_at, traceparent) = enqueue;
     let waited = attempted_at - due_at.unwrap_or(enqueued_at);
     ClaimedJob {
@@ -187,6 +214,7 @@ fn claimed((identity, limits, call, enqueue): Row) -> ClaimedJob {
         fingerprint: Fingerprint::from_i64(fingerprint),
         payload,
         ordering_key,
+        is_limited,
         traceparent,
     }
 }

@@ -30,6 +30,7 @@ macro_rules! diesel_binds {
             &typed::<Array<Binary>, _>(&$columns.payloads),
             &typed::<Array<Nullable<Text>>, _>(&$columns.ordering_keys),
             &typed::<Array<Bool>, _>(&$columns.repeated),
+            &typed::<Array<Nullable<Text>>, _>(&$columns.limit_keys),
             &typed::<Array<Nullable<Text>>, _>(&$columns.traceparents),
         ]
     };
@@ -52,6 +53,7 @@ macro_rules! raw_values {
             &$columns.payloads,
             &$columns.ordering_keys,
             &$columns.repeated,
+            &$columns.limit_keys,
             &$columns.traceparents,
         ]
     };

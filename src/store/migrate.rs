@@ -32,6 +32,14 @@ const MIGRATIONS: &[Migration] = &[
         version: "20261125000005",
         up: include_str!("../../migrations/2026-11-25-000005_trace/up.sql"),
     },
+    Migration {
+        version: "20261125000006",
+        up: include_str!("../../migrations/2026-11-25-000006_letters/up.sql"),
+    },
+    Migration {
+        version: "20261125000008",
+        up: include_str!("../../migrations/2026-11-25-000008_limits/up.sql"),
+    },
 ];
 
 /// A migration may take longer than other statements: as long as so many of them.

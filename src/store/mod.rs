@@ -4,6 +4,7 @@
 //! kill at any await leaves all of it or nothing. It knows jobs; it never knows actors.
 
 mod call_row;
+mod checkpoints;
 mod claim;
 mod control;
 mod database;
@@ -12,7 +13,9 @@ mod enqueue;
 mod executor;
 mod explain;
 mod history;
+mod letters;
 mod lifeline;
+mod limits;
 mod migrate;
 mod nodes;
 mod notify;
@@ -34,24 +37,29 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use call_row::CallRow;
+pub use checkpoints::Progress;
+pub(crate) use checkpoints::{Fenced, Holding, Kept, ProgressNote};
 pub(crate) use claim::{ClaimBound, ClaimRequest, ClaimedJob};
-pub use control::{Cancelled, DeadFilter};
+pub use control::Cancelled;
 pub use database::{
     DEFAULT_CLIENT_CONNECTIONS, DEFAULT_CONNECT_TIMEOUT, DEFAULT_SCHEMA, DEFAULT_STATEMENT_TIMEOUT,
     Database,
 };
 pub use executor::Executor;
 pub(crate) use explain::{Ended, Place, Standing};
+pub(crate) use letters::DeadPart;
+pub use letters::{DeadFilter, DeadGroup, DeadLetter};
 pub(crate) use lifeline::{Lifeline, Renewal};
 pub use nodes::Fate;
 pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
+pub(crate) use queues::Depth;
 pub use queues::QueueInfo;
-pub use read::{Arguments, DeadLetter, JobFilter, JobInfo};
+pub use read::{Arguments, JobFilter, JobInfo};
 pub(crate) use registry::WorkerReport;
 pub use registry::{CurrentAttempt, NodeInfo, WorkerInfo};
-pub use sample::{Depth, PoolInfo, Vitality};
+pub use sample::{PoolInfo, QueueDepth, Vitality};
 pub(crate) use settings::{Change, Steer, Steering, Workers};
 pub use settings::{QueueMode, Scope, Standstill};
 pub(crate) use settle::Settlement;
@@ -80,9 +88,53 @@ macro_rules! statements {
 }
 
 statements!(
-    backlog, cancel, claim, complete, condemn, dead, enqueue, explain, forget, inspect, job, jobs,
-    leave, next_due, nodes, promote, queues, recall, reclaim, register, renew, report, requeue,
-    rescue, sample, serve, settings, settle, steer, suspects, unblock, vitality, workers,
+    backlog,
+    cancel,
+    checkpoint,
+    claim,
+    claim_limited,
+    complete,
+    condemn,
+    count_limited,
+    dead,
+    dead_count,
+    delete,
+    depth,
+    enqueue,
+    explain,
+    forget,
+    forget_keys,
+    groups,
+    inspect,
+    job,
+    jobs,
+    leave,
+    limit,
+    limits,
+    next_due,
+    nodes,
+    progress,
+    promote,
+    queues,
+    recall,
+    reclaim,
+    register,
+    renew,
+    report,
+    requeue,
+    rescue,
+    resume,
+    sample,
+    serve,
+    settings,
+    settle,
+    steer,
+    suspects,
+    sweep,
+    unblock,
+    unlimit,
+    vitality,
+    workers,
 );
 
 /// How many connections the board's own work may use, besides those of its clients.

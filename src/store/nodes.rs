@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{Array, BigInt, Bool, Integer, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text};
+use serde_json::Value;
 
 use super::Store;
 use super::statement::{Bind, typed};
 use crate::Error;
-use crate::job::{Attempt, JobId, NodeId};
+use crate::job::{Attempt, Failure, FailureKind, JobId, NodeId};
 
 /// What the board knows of a node.
 #[derive(Debug, Clone)]
@@ -36,6 +37,10 @@ pub(crate) struct RescuedJob {
     pub(crate) queue: String,
     pub(crate) priority: i16,
     pub(crate) fate: Fate,
+    pub(crate) kind: String,
+    pub(crate) attempt: Attempt,
+    /// What is written about its end, if it has ended.
+    pub(crate) message: Option<String>,
 }
 
 /// What became of a job whose node died.
@@ -56,6 +61,28 @@ pub(crate) struct Finding {
     pub(crate) attempt: Attempt,
     /// Lost to another node, or asked to be cancelled.
     pub(crate) is_lost: bool,
+}
+
+type RescuedSql = (
+    (BigInt, Text, SmallInt, Text),
+    (Text, Integer, Nullable<Text>),
+);
+type RescuedTuple = ((i64, String, i16, String), (String, i32, Option<String>));
+
+fn rescued(((id, queue, priority, fate), (kind, attempt, message)): RescuedTuple) -> RescuedJob {
+    RescuedJob {
+        id: JobId::from_i64(id),
+        queue,
+        priority,
+        fate: match fate.as_str() {
+            "quarantined" => Fate::Quarantined,
+            "cancelled" => Fate::Cancelled,
+            _ => Fate::Rescued,
+        },
+        kind,
+        attempt: Attempt::from_i32(attempt),
+        message,
+    }
 }
 
 pub(super) const fn millis(duration: Duration) -> i64 {
@@ -145,34 +172,29 @@ impl Store {
             .map(drop)
     }
 
-    /// Takes back the jobs of condemned nodes; with `everywhere`, also of nodes that are on no list.
+    /// Takes back the jobs of condemned nodes; with `everywhere`, also of nodes that are on no list. Who is
+    /// quarantined is buried with the recent errors of its kind, by kind.
     pub(crate) async fn rescue(
         &self,
         everywhere: bool,
         max_deaths: u32,
+        recent_errors: &Value,
     ) -> Result<Vec<RescuedJob>, Error> {
         let mut session = self.upkeep().await?;
         let max_deaths = i32::try_from(max_deaths).unwrap_or(i32::MAX);
+        let died = Failure::new(FailureKind::ProcessDied, "").fingerprint();
         let rows = session
-            .fetch::<(BigInt, Text, SmallInt, Text), _>(
+            .fetch::<RescuedSql, RescuedTuple>(
                 "rescue",
                 &self.sql().rescue,
                 &[
                     &typed::<Bool, _>(&everywhere),
                     &typed::<Integer, _>(&max_deaths),
+                    &typed::<BigInt, _>(&died.as_i64()),
+                    &typed::<Jsonb, _>(recent_errors),
                 ],
             )
             .await?;
-        let rescued = |(id, queue, priority, fate): (i64, String, i16, String)| RescuedJob {
-            id: JobId::from_i64(id),
-            queue,
-            priority,
-            fate: match fate.as_str() {
-                "quarantined" => Fate::Quarantined,
-                "cancelled" => Fate::Cancelled,
-                _ => Fate::Rescued,
-            },
-        };
         Ok(rows.into_iter().map(rescued).collect())
     }
 

@@ -66,7 +66,38 @@ type SettingTuple = (
     Option<i32>,
 );
 
+/// What waits in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Depth {
+    pub(crate) waiting: u32,
+    pub(crate) oldest: Duration,
+    /// Live nodes that serve it.
+    pub(crate) nodes: u32,
+}
+
 impl Store {
+    /// What waits in a queue, counted up to `most`.
+    pub(crate) async fn depth(&self, queue: &str, most: u32) -> Result<Depth, Error> {
+        let mut session = self.upkeep().await?;
+        let most = i64::from(most);
+        let binds: [&dyn Bind; 2] = [&typed::<Text, _>(queue), &typed::<BigInt, _>(&most)];
+        type Row = (i64, Option<i64>, i64);
+        let rows = session
+            .fetch::<(BigInt, Nullable<BigInt>, BigInt), Row>(
+                "measure a queue",
+                &self.sql().depth,
+                &binds,
+            )
+            .await?;
+        let (waiting, oldest_ms, nodes) = rows.first().copied().unwrap_or_default();
+        let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+        Ok(Depth {
+            waiting: count(waiting),
+            oldest: Duration::from_millis(oldest_ms.unwrap_or_default().max(0).unsigned_abs()),
+            nodes: count(nodes),
+        })
+    }
+
     /// How the queues are.
     pub(crate) async fn queues(&self) -> Result<Vec<QueueInfo>, Error> {
         let mut session = self.clients().await?;

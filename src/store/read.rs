@@ -1,14 +1,13 @@
-//! Questions: where a job stands, what is dead.
+//! Questions: where a job stands.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+    BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
 };
 use serde_json::Value;
 
-use super::Store;
-use super::control::DeadFilter;
 use super::statement::{Bind, typed};
+use super::{Progress, Store};
 use crate::Error;
 use crate::job::{Attempt, BuryReason, Fingerprint, JobId, JobState, NodeId, Stored};
 
@@ -52,8 +51,14 @@ pub struct JobInfo {
     pub arguments: Option<Arguments>,
     /// Jobs of its queue with this key run one at a time; not kept in the history.
     pub ordering_key: Option<String>,
+    /// Whose share of its queue's limits it takes; not kept in the history.
+    pub limit_key: Option<String>,
     /// Whether it waits for an earlier job with its ordering key to end.
     pub is_behind: bool,
+    /// How far it has come, if its handler says so; gone when it is completed or cancelled.
+    pub progress: Option<Progress>,
+    /// When its handler last kept a checkpoint; gone when it is completed or cancelled.
+    pub checkpointed_at: Option<DateTime<Utc>>,
 }
 
 /// Which unfinished jobs; empty, all of them.
@@ -93,9 +98,9 @@ impl JobFilter {
 /// Arguments as they lie in a row.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Arguments {
-    version: i32,
-    fingerprint: Fingerprint,
-    payload: Vec<u8>,
+    pub(super) version: i32,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Arguments {
@@ -114,36 +119,6 @@ impl std::fmt::Debug for Arguments {
     }
 }
 
-/// A dead letter: a job that was given up, with everything that is known of it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct DeadLetter {
-    /// The job.
-    pub id: JobId,
-    /// Its queue.
-    pub queue: String,
-    /// Its kind.
-    pub kind: String,
-    /// Why it was given up.
-    pub reason: BuryReason,
-    /// Its last attempt.
-    pub attempt: Attempt,
-    /// How many attempts failed.
-    pub failures: u32,
-    /// How many processes died while they ran it.
-    pub deaths: u32,
-    /// When it was enqueued, by the database's clock.
-    pub enqueued_at: DateTime<Utc>,
-    /// When it was given up, by the database's clock.
-    pub buried_at: DateTime<Utc>,
-    /// Every attempt's error, the oldest first.
-    pub errors: Vec<Value>,
-    /// How things stood when it was given up: node, worker, timings, queue depth, load.
-    pub diagnostics: Value,
-    /// Its arguments, unread.
-    pub arguments: Arguments,
-}
-
 type JobSql = (
     (BigInt, Text, Text, Text, Nullable<SmallInt>, Integer),
     (Nullable<Integer>, Nullable<Integer>, Timestamptz),
@@ -159,7 +134,15 @@ type JobSql = (
         Nullable<BigInt>,
     ),
     (Nullable<Integer>, Nullable<BigInt>, Nullable<Binary>),
-    (Nullable<Text>, Bool),
+    (Nullable<Text>, Nullable<Text>, Bool),
+    (
+        Nullable<BigInt>,
+        Nullable<BigInt>,
+        Nullable<Text>,
+        Nullable<Integer>,
+        Nullable<Timestamptz>,
+        Nullable<Timestamptz>,
+    ),
 );
 type JobTuple = (
     (i64, String, String, String, Option<i16>, i32),
@@ -171,31 +154,16 @@ type JobTuple = (
     ),
     (Option<Value>, Option<Value>, Option<String>, Option<i64>),
     (Option<i32>, Option<i64>, Option<Vec<u8>>),
-    (Option<String>, bool),
+    (Option<String>, Option<String>, bool),
+    ProgressTuple,
 );
-type DeadSql = (
-    (BigInt, Text, Text, Text, Integer, Integer, Integer),
-    (
-        Timestamptz,
-        Timestamptz,
-        Jsonb,
-        Jsonb,
-        Integer,
-        BigInt,
-        Binary,
-    ),
-);
-type DeadTuple = (
-    (i64, String, String, String, i32, i32, i32),
-    (
-        DateTime<Utc>,
-        DateTime<Utc>,
-        Value,
-        Value,
-        i32,
-        i64,
-        Vec<u8>,
-    ),
+type ProgressTuple = (
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<i32>,
+    Option<DateTime<Utc>>,
+    Option<DateTime<Utc>>,
 );
 impl Store {
     /// Where a job stands.
@@ -226,32 +194,9 @@ impl Store {
             .await?;
         rows.into_iter().map(job).collect()
     }
-
-    /// The dead letters that `filter` names, the newest id first.
-    pub(crate) async fn dead(
-        &self,
-        filter: &DeadFilter,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        let mut session = self.clients().await?;
-        let rows = session
-            .fetch::<DeadSql, DeadTuple>(
-                "list dead letters",
-                &self.sql().dead,
-                &[
-                    &typed::<Nullable<Array<BigInt>>, _>(&filter.ids),
-                    &typed::<Nullable<Text>, _>(&filter.kind),
-                    &typed::<Nullable<Text>, _>(&filter.queue),
-                    &typed::<Nullable<Text>, _>(&filter.reason.map(BuryReason::as_str)),
-                    &typed::<BigInt, _>(&i64::from(limit)),
-                ],
-            )
-            .await?;
-        rows.into_iter().map(dead).collect()
-    }
 }
 
-fn job((identity, counts, times, ended, call, ordering): JobTuple) -> Result<JobInfo, Error> {
+fn job((identity, counts, times, ended, call, keys, way): JobTuple) -> Result<JobInfo, Error> {
     let (id, queue, kind, state, priority, attempt) = identity;
     let (failures, deaths, enqueued_at) = counts;
     let (due_at, attempted_at, finished_at) = times;
@@ -282,35 +227,25 @@ fn job((identity, counts, times, ended, call, ordering): JobTuple) -> Result<Job
         reason: reason.as_deref().and_then(BuryReason::from_word),
         node: node.map(NodeId::from_i64),
         arguments,
-        ordering_key: ordering.0,
-        is_behind: ordering.1,
+        ordering_key: keys.0,
+        limit_key: keys.1,
+        is_behind: keys.2,
+        checkpointed_at: way.5,
+        progress: progress(way),
     })
 }
 
-fn dead((identity, story): DeadTuple) -> Result<DeadLetter, Error> {
-    let (id, queue, kind, reason, attempt, failures, deaths) = identity;
-    let (enqueued_at, buried_at, errors, diagnostics, version, fingerprint, payload) = story;
-    Ok(DeadLetter {
-        id: JobId::from_i64(id),
-        queue,
-        kind,
-        reason: word(BuryReason::from_word(&reason), "reason", &reason)?,
-        attempt: Attempt::from_i32(attempt),
-        failures: failures.unsigned_abs(),
-        deaths: deaths.unsigned_abs(),
-        enqueued_at,
-        buried_at,
-        errors: list(Some(errors)),
-        diagnostics,
-        arguments: Arguments {
-            version,
-            fingerprint: Fingerprint::from_i64(fingerprint),
-            payload,
-        },
+fn progress((done, of, message, attempt, at, _): ProgressTuple) -> Option<Progress> {
+    Some(Progress {
+        done: done?.unsigned_abs(),
+        of: of?.unsigned_abs(),
+        message: message?,
+        attempt: Attempt::from_i32(attempt?),
+        at: at?,
     })
 }
 
-fn list(errors: Option<Value>) -> Vec<Value> {
+pub(super) fn list(errors: Option<Value>) -> Vec<Value> {
     match errors {
         Some(Value::Array(errors)) => errors,
         Some(other) => vec![other],
@@ -318,7 +253,7 @@ fn list(errors: Option<Value>) -> Vec<Value> {
     }
 }
 
-fn word<T>(value: Option<T>, what: &str, found: &str) -> Result<T, Error> {
+pub(super) fn word<T>(value: Option<T>, what: &str, found: &str) -> Result<T, Error> {
     value.ok_or_else(|| {
         Error::database(format!(
             "a job has the {what} {found:?}, which this build does not know"

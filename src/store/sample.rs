@@ -13,7 +13,7 @@ use crate::Error;
 /// The jobs of a queue that wait for a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Depth {
+pub struct QueueDepth {
     /// The queue.
     pub queue: String,
     /// How many; counted up to 10,000.
@@ -53,7 +53,7 @@ pub struct PoolInfo {
 
 impl Store {
     /// How many jobs wait in these queues, and for how long.
-    pub(crate) async fn depths(&self, queues: &[&str]) -> Result<Vec<Depth>, Error> {
+    pub(crate) async fn depths(&self, queues: &[&str]) -> Result<Vec<QueueDepth>, Error> {
         let cap = i64::from(COUNT_CAP);
         let binds: [&dyn Bind; 2] = [&typed::<Array<Text>, _>(queues), &typed::<BigInt, _>(&cap)];
         let mut session = self.upkeep().await?;
@@ -62,7 +62,7 @@ impl Store {
             &self.sql().sample,
             &binds,
         );
-        let depth = |(queue, available, oldest): (String, i64, Option<i64>)| Depth {
+        let depth = |(queue, available, oldest): (String, i64, Option<i64>)| QueueDepth {
             queue,
             available: u32::try_from(available).unwrap_or(u32::MAX),
             oldest: oldest.map(duration),

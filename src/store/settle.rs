@@ -22,12 +22,15 @@ pub(crate) struct Settlement {
     pub(crate) transition: Transition,
     /// How things stood when the job was given up.
     pub(crate) diagnostics: Option<serde_json::Value>,
+    /// The attempt knows that the job has left something on its way, which goes with its end.
+    pub(crate) has_trail: bool,
 }
 
 impl Settlement {
     /// Whether all that it says is that the attempt is completed.
     fn is_plain(&self) -> bool {
         matches!(self.transition, Transition::Complete { output: None })
+            && !self.has_trail
             && !planted(Bug::UnorderedBatch)
     }
 }
@@ -43,6 +46,7 @@ struct Columns {
     outputs: Vec<Option<String>>,
     reasons: Vec<Option<&'static str>>,
     diagnostics: Vec<Option<String>>,
+    error_fingerprints: Vec<Option<i64>>,
 }
 
 impl Columns {
@@ -69,6 +73,9 @@ impl Columns {
         let json = |failure| serde_json::to_string(failure).expect("a failure has a JSON form");
         self.failures.push(failure.map(json));
         self.outputs.push(output.map(storable));
+        let buried = failure.filter(|_| reason.is_some());
+        self.error_fingerprints
+            .push(buried.map(|failure| failure.fingerprint().as_i64()));
         self.reasons
             .push(reason.map(crate::job::BuryReason::as_str));
     }
@@ -108,6 +115,7 @@ macro_rules! binds {
             &typed::<Array<Nullable<Text>>, _>(&$columns.outputs),
             &typed::<Array<Nullable<Text>>, _>(&$columns.reasons),
             &typed::<Array<Nullable<Text>>, _>(&$columns.diagnostics),
+            &typed::<Array<Nullable<BigInt>>, _>(&$columns.error_fingerprints),
         ]
     };
 }
@@ -206,7 +214,7 @@ impl Store {
             .for_each(|settlement| columns.push(settlement));
         let node = node.as_i64();
         let (statement, diesel) = (&self.sql().settle, binds!(&node, columns));
-        let raw: [&(dyn ToSql + Sync); 9] = [
+        let raw: [&(dyn ToSql + Sync); 10] = [
             &node,
             &columns.ids,
             &columns.attempts,
@@ -216,6 +224,7 @@ impl Store {
             &columns.outputs,
             &columns.reasons,
             &columns.diagnostics,
+            &columns.error_fingerprints,
         ];
         let query = OwnQuery {
             verb: VERB,

@@ -2,22 +2,26 @@
 
 use std::collections::HashMap;
 use std::future::IntoFuture;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::BoxError;
 use crate::client::{Client, ClientParts, Wakeups};
 use crate::event::Bulletin;
 use crate::handler::{
-    Attachments, Context, ContextParts, Handler, Job, StopSignal, WorkerState, install_hook,
+    Attachments, Context, ContextParts, Handler, Job, Shelf, StopSignal, WorkerState, install_hook,
+    kept, kept_as,
 };
 use crate::job::{
     Attempt, Budget, Call, DEFAULT_PAYLOAD_LIMIT, Ending, Failure, JobId, NodeId, Outcome, Stored,
     Transition, transition,
 };
 use crate::queue::{DEFAULT_CANCEL_GRACE, Performing};
-use crate::store::{Database, Lanes, Store};
+use crate::store::{Database, Kept, Lanes, Store};
 
 /// Runs one job as a worker would, without a database: its arguments are written and read again, its
 /// handler runs under its time limit, a panic is caught, and what it decides becomes what would
@@ -85,6 +89,7 @@ pub struct Perform {
     client: Option<Client>,
     signal: StopSignal,
     attachments: Attachments,
+    shelf: Arc<Shelf>,
 }
 
 impl Perform {
@@ -98,6 +103,7 @@ impl Perform {
             client: None,
             signal: StopSignal::default(),
             attachments: Attachments::default(),
+            shelf: Arc::default(),
         }
     }
 
@@ -131,6 +137,21 @@ impl Perform {
         self
     }
 
+    /// Lets it resume from this checkpoint, as if an earlier attempt had kept it.
+    ///
+    /// # Panics
+    ///
+    /// When the value cannot be kept.
+    pub fn checkpoint<T>(self, value: &T) -> Self
+    where
+        T: Serialize + DeserializeOwned + 'static,
+    {
+        let kept = kept(value);
+        self.shelf
+            .put(kept.unwrap_or_else(|error| panic!("no checkpoint: {error}")));
+        self
+    }
+
     /// Tells the handler to stop, for this reason, before it begins.
     pub fn cancelled(self, reason: crate::handler::CancelReason) -> Self {
         self.signal.stop(reason);
@@ -156,7 +177,9 @@ impl Perform {
                     limit,
                     cancel_grace: DEFAULT_CANCEL_GRACE,
                 };
-                let ran = performing.run(&mut Context::new(parts, self.state)).await;
+                let cx = Context::new(parts, self.state);
+                let mut cx = cx.with_shelf(Arc::clone(&self.shelf));
+                let ran = performing.run(&mut cx).await;
                 ran.unwrap_or_else(|panicked| Ending::Failed(panicked.into_failure()))
             }
             Err(error) => panic!("{:?} cannot be enqueued: {error}", self.call.kind()),
@@ -164,6 +187,7 @@ impl Perform {
         Performed {
             transition: transition(ending.clone(), &budget, fastrand::f64()),
             ending,
+            kept: self.shelf.get(),
         }
     }
 
@@ -231,6 +255,7 @@ impl IntoFuture for Perform {
 pub struct Performed {
     ending: Ending,
     transition: Transition,
+    kept: Option<Kept>,
 }
 
 impl Performed {
@@ -262,6 +287,17 @@ impl Performed {
             | Ending::Interrupted(failure) => Some(failure),
             Ending::Decided(_) | Ending::Released => None,
         }
+    }
+
+    /// The last checkpoint, kept by this run or [given](Perform::checkpoint) to it.
+    ///
+    /// # Panics
+    ///
+    /// When it was kept as another type.
+    #[must_use]
+    pub fn checkpoint<T: DeserializeOwned + 'static>(&self) -> Option<T> {
+        let read = |kept| kept_as(kept).unwrap_or_else(|error| panic!("the checkpoint: {error}"));
+        self.kept.as_ref().map(read)
     }
 
     /// What would change on the board.

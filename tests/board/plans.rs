@@ -45,9 +45,9 @@ const HOT: [Hot; 4] = [
     Hot {
         name: "settle",
         sql: include_str!("../../src/store/sql/settle.sql"),
-        types: "bigint, bigint[], integer[], text[], bigint[], text[], text[], text[], text[]",
+        types: "bigint, bigint[], integer[], text[], bigint[], text[], text[], text[], text[], bigint[]",
         values: "7, '{1,2}', '{1,1}', '{retry,complete}', '{5,null}', '{null,null}', '{null,null}', \
-                 '{null,null}', '{null,null}'",
+                 '{null,null}', '{null,null}', '{null,null}'",
         settings: ANSWERS,
         index: "jobs_pkey",
         most: 2,

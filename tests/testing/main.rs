@@ -8,6 +8,7 @@ mod drains;
 mod faults;
 mod jobs;
 mod lifetime;
+mod load;
 mod mishaps;
 mod performing;
 mod reports;

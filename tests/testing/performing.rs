@@ -114,3 +114,25 @@ async fn a_handler_that_enqueues_needs_a_client() {
     assert_eq!(jobs.len(), 2);
     assert!(jobs.iter().all(|job| job.state == JobState::Available));
 }
+
+/// Works a step at a time, and fails after each but the last.
+async fn stepwise(cx: &mut Context, steps: u32) -> Result<(), BoxError> {
+    let done = cx.resume::<u32>().await?.unwrap_or(0) + 1;
+    cx.progress(done.into(), steps.into(), "steps");
+    cx.checkpoint(&done).await?;
+    match done == steps {
+        true => Ok(()),
+        false => Err(format!("{done} of {steps}").into()),
+    }
+}
+
+#[tokio::test]
+async fn a_handler_alone_keeps_its_checkpoints_and_resumes_from_one() {
+    let first = perform_call(function!(stepwise), call!(stepwise(3))).await;
+    assert_eq!(first.failure().unwrap().message, "1 of 3");
+    assert_eq!(first.checkpoint::<u32>(), Some(1));
+    let last = perform_call(function!(stepwise), call!(stepwise(3)));
+    let last = last.attempt(3).checkpoint(&2_u32).await;
+    assert_eq!(last.outcome(), Some(&Outcome::Done));
+    assert_eq!(last.checkpoint::<u32>(), Some(3));
+}

@@ -1,6 +1,6 @@
 //! FNV-1a, 64 bits: a hash whose value is the same on every compiler and platform.
 //!
-//! Pure arithmetic, known to this folder. From Fowler, Noll and Vo, <http://www.isthe.com/chongo/tech/comp/fnv/>
+//! Pure arithmetic, known to this folder and to the fingerprints of errors. From Fowler, Noll and Vo, <http://www.isthe.com/chongo/tech/comp/fnv/>
 //! (also the IETF draft `draft-eastlake-fnv`). Not cryptographic: it tells shapes apart, it does not resist forgery.
 
 const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
@@ -8,7 +8,7 @@ const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// A hash under way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fnv(u64);
+pub(in crate::job) struct Fnv(u64);
 
 impl Default for Fnv {
     fn default() -> Self {
@@ -17,17 +17,17 @@ impl Default for Fnv {
 }
 
 impl Fnv {
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(in crate::job) fn bytes(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(PRIME);
         }
     }
 
-    pub(super) fn number(&mut self, number: u64) {
+    pub(in crate::job) fn number(&mut self, number: u64) {
         self.bytes(&number.to_le_bytes());
     }
 
-    pub(super) fn finish(self) -> u64 {
+    pub(in crate::job) fn finish(self) -> u64 {
         self.0
     }
 }

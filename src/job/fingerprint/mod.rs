@@ -34,6 +34,8 @@ mod tracer;
 #[cfg(test)]
 mod tests;
 
+pub(super) use fnv::Fnv;
+
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::HashMap;

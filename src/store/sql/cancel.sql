@@ -12,6 +12,9 @@ logged as (
            (id, enqueued_at, attempted_at, node, attempt, state, queue, kind, errors)
     select id, enqueued_at, attempted_at, node, attempt, 'cancelled', queue, kind, errors from ended
 ),
+passed as (
+    delete from callboard.checkpoints where id = any(array(select id from ended))
+),
 asked as (
     update callboard.jobs j set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
       from target t

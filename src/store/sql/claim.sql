@@ -4,6 +4,8 @@
 -- A job with an ordering key comes when no earlier one of its key is unfinished. Few are asked: those
 -- that wait for their turn are not in the index (see unblock.sql).
 --
+-- Nothing comes of a queue with limits: those are counted by claim_limited.sql.
+--
 -- = any(array(...)) is evaluated once; IN (SELECT ... LIMIT) can be re-run and overshoot.
 -- The state is a literal, so that the partial indexes serve. ($4, $5) is a lower bound that spares
 -- the walk over dead index entries; it is a hint and left out (the smallest values) now and then.
@@ -11,7 +13,9 @@ update callboard.jobs
    set state = 'executing', attempt = attempt + 1, node = $1, attempted_at = clock_timestamp()
  where ctid = any(
        array(select j.ctid from callboard.jobs j
-              where queue = $2 and state = 'available' and not is_behind and deaths = 0 and kind = any($3)
+              where not exists (select from callboard.limits where queue = $2)
+                and queue = $2 and state = 'available' and not is_behind and deaths = 0
+                and kind = any($3)
                 and (priority, id) > ($4, $5)
                 and (ordering_key is null
                      or not (exists (select from callboard.jobs e
@@ -23,7 +27,9 @@ update callboard.jobs
               limit $6
                 for update skip locked)
     || array(select j.ctid from callboard.jobs j
-              where queue = $2 and state = 'available' and not is_behind and deaths > 0 and kind = any($3)
+              where not exists (select from callboard.limits where queue = $2)
+                and queue = $2 and state = 'available' and not is_behind and deaths > 0
+                and kind = any($3)
                 and (ordering_key is null
                      or not (exists (select from callboard.jobs e
                                       where e.queue = $2 and e.ordering_key = j.ordering_key and e.id < j.id)
@@ -34,4 +40,4 @@ update callboard.jobs
               limit $7
                 for update skip locked))
 returning id, attempt, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
-          enqueued_at, args_version, args_fingerprint, args, ordering_key, attempted_at, due_at, traceparent
+          enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, attempted_at, due_at, traceparent

@@ -1,5 +1,6 @@
 -- Writes the commonest of answers, alone: these attempts are completed, without output. $1 is the node
--- that answers. Behind the same fence as every other (settle.sql), at less than a third of its price.
+-- that answers. Behind the same fence as every other (settle.sql), at less than a third of its price. An
+-- attempt that has left something in checkpoints is settled there.
 --
 -- One index scan, whatever the planner believes of the table: "is true" keeps it from making a join of the
 -- look at the attempts. That scan takes the ids in their order, so rows are locked in id order.

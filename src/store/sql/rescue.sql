@@ -3,7 +3,8 @@
 --
 -- The death is charged to the job that was running as a suspect, if there was one: suspects run
 -- alone, so it is to blame. Otherwise everybody who ran becomes a suspect. Who has $2 deaths is
--- quarantined.
+-- quarantined, with the fingerprint $3 that all such errors share, and what of its kind has failed on the
+-- node that buries it ($4).
 with dead as materialized (
     select id, name from callboard.nodes where condemned_at is not null for update skip locked
 ),
@@ -35,23 +36,24 @@ rescued as (
            errors = coalesce(j.errors, '[]') || (c.failure || jsonb_build_object('attempt', j.attempt))
       from charged c
      where j.id = c.id and c.fate = 'rescued'
-    returning j.id, j.queue, j.priority, c.fate
+    returning j.id, j.queue, j.priority, c.fate, j.kind, j.attempt, null::text as message
 ),
 ended as (
     delete from callboard.jobs j
      using charged c
      where j.id = c.id and c.fate <> 'rescued'
-    returning j.*, c.deaths as all_deaths, c.fate,
+    returning j.*, c.deaths as all_deaths, c.fate, c.failure ->> 'message' as message,
               coalesce(j.errors, '[]') || (c.failure || jsonb_build_object('attempt', j.attempt)) as all_errors
 ),
 buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
             deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
-            backoff, errors, diagnostics, traceparent, args)
+            limit_key, backoff, error_fingerprint, errors, diagnostics, traceparent, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
-           all_deaths, args_version, priority, max_attempts, 'quarantined', queue, kind, ordering_key, backoff,
-           all_errors, '{}', traceparent, args
+           all_deaths, args_version, priority, max_attempts, 'quarantined', queue, kind, ordering_key,
+           limit_key, backoff,
+           $3, all_errors, jsonb_strip_nulls(jsonb_build_object('recent_errors', $4::jsonb -> kind)), traceparent, args
       from ended
      where fate = 'quarantined'
 ),
@@ -63,6 +65,10 @@ logged as (
       from ended
      where fate = 'cancelled'
 ),
+passed as (
+    delete from callboard.checkpoints
+     where id = any(array(select id from ended where fate = 'cancelled'))
+),
 forgotten as (
     -- A node leaves the list when nothing is found in its name any more. What this statement takes
     -- back still counts, so that is the next sweep at the earliest; and rows that somebody else had
@@ -71,6 +77,6 @@ forgotten as (
      where n.id in (select id from dead)
        and not exists (select from callboard.jobs j where j.state = 'executing' and j.node = n.id)
 )
-select id, queue, priority, fate from rescued
+select id, queue, priority, fate, kind, attempt, message from rescued
 union all
-select id, queue, priority, fate from ended
+select id, queue, priority, fate, kind, attempt, message from ended

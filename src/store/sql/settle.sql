@@ -5,14 +5,14 @@
 -- asked for while the handler ran wins over every way back into the queue.
 with answer as materialized (
     select * from unnest($2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-                         $8::text[], $9::text[])
-           as answer (id, attempt, verb, after_ms, failure, output, reason, diagnostics)
+                         $8::text[], $9::text[], $10::bigint[])
+           as answer (id, attempt, verb, after_ms, failure, output, reason, diagnostics, error_fingerprint)
 ),
 held as materialized (
     select j.id, a.after_ms, a.output::jsonb as output, a.reason,
            case when j.cancel_requested_at is not null and a.verb in ('retry', 'snooze', 'release')
                 then 'cancel' else a.verb end as verb,
-           a.diagnostics,
+           a.diagnostics, a.error_fingerprint,
            case when a.failure is null then j.errors
                 else coalesce(j.errors, '[]') || (a.failure::jsonb
                      || jsonb_build_object('attempt', j.attempt, 'at', clock_timestamp()))
@@ -27,7 +27,12 @@ ended as (
     delete from callboard.jobs j
      using held h
      where j.id = h.id and h.verb in ('complete', 'cancel', 'bury')
-    returning j.*, h.verb, h.output, h.reason, h.diagnostics, h.errors as all_errors
+    returning j.*, h.verb, h.output, h.reason, h.diagnostics, h.error_fingerprint, h.errors as all_errors
+),
+passed as (
+    -- A dead job keeps what it has left on its way, for when it is requeued.
+    delete from callboard.checkpoints
+     where id = any(array(select id from ended where verb in ('complete', 'cancel')))
 ),
 moved as (
     update callboard.jobs j
@@ -53,10 +58,11 @@ buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
             deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
-            backoff, errors, diagnostics, traceparent, args)
+            limit_key, backoff, error_fingerprint, errors, diagnostics, traceparent, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures + 1,
-           deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key, backoff,
-           coalesce(all_errors, '[]'),
+           deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
+           limit_key, backoff,
+           coalesce(error_fingerprint, 0), coalesce(all_errors, '[]'),
            coalesce(diagnostics, '{}')::jsonb || jsonb_build_object('queue_depth',
                (select count(*) from (select from callboard.jobs q
                                        where q.queue = ended.queue and q.state = 'available' and not q.is_behind

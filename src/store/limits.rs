@@ -1,0 +1,126 @@
+//! Limits of queues: set, read, and forgotten where nobody needs them.
+
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text};
+
+use super::Store;
+use super::pool::Session;
+use super::statement::typed;
+use crate::Error;
+use crate::job::{Limits, Starts};
+
+type LimitsSql = (
+    Nullable<Integer>,
+    Nullable<Integer>,
+    (Nullable<Integer>, Nullable<BigInt>),
+    (Nullable<Integer>, Nullable<BigInt>),
+    Jsonb,
+);
+type LimitsRow = (
+    Option<i32>,
+    Option<i32>,
+    (Option<i32>, Option<i64>),
+    (Option<i32>, Option<i64>),
+    serde_json::Value,
+);
+
+impl Store {
+    /// Sets the limits of a queue for all nodes. What executes already counts from then on.
+    pub(crate) async fn limit(&self, queue: &str, limits: &Limits) -> Result<(), Error> {
+        let count = |count: Option<u32>| count.map(u32::cast_signed);
+        let (starts, starts_every) = parts(limits.starts);
+        let (per_key, per_key_every) = parts(limits.starts_per_key);
+        let weights = serde_json::json!(limits.weights).to_string();
+        let mut session = self.clients().await?;
+        session
+            .change(
+                "limit",
+                &self.sql().limit,
+                &[
+                    &typed::<Text, _>(queue),
+                    &typed::<Nullable<Integer>, _>(&count(limits.running)),
+                    &typed::<Nullable<Integer>, _>(&count(limits.running_per_key)),
+                    &typed::<Nullable<Integer>, _>(&starts),
+                    &typed::<Nullable<BigInt>, _>(&starts_every),
+                    &typed::<Nullable<Integer>, _>(&per_key),
+                    &typed::<Nullable<BigInt>, _>(&per_key_every),
+                    &typed::<Text, _>(&weights),
+                ],
+            )
+            .await?;
+        let counted = &self.sql().count_limited;
+        session
+            .change("limit", counted, &[&typed::<Text, _>(queue)])
+            .await
+            .map(drop)
+    }
+
+    /// Takes the limits of a queue away. False: it had none.
+    pub(crate) async fn unlimit(&self, queue: &str) -> Result<bool, Error> {
+        let mut session = self.clients().await?;
+        let gone = session
+            .change("limit", &self.sql().unlimit, &[&typed::<Text, _>(queue)])
+            .await?;
+        Ok(gone > 0)
+    }
+
+    /// The limits of a queue, if it has any.
+    pub(crate) async fn limits(&self, queue: &str) -> Result<Option<Limits>, Error> {
+        let session = self.clients().await?;
+        self.read_limits(session, queue).await
+    }
+
+    /// As [`limits`](Self::limits), for who is about to claim.
+    pub(crate) async fn limits_of_claims(&self, queue: &str) -> Result<Option<Limits>, Error> {
+        let session = self.0.claim.session().await?;
+        self.read_limits(session, queue).await
+    }
+
+    /// Forgets the buckets of keys that are full again.
+    pub(crate) async fn forget_keys(&self) -> Result<(), Error> {
+        let mut session = self.upkeep().await?;
+        session
+            .change("forget keys of limits", &self.sql().forget_keys, &[])
+            .await
+            .map(drop)
+    }
+
+    async fn read_limits(
+        &self,
+        mut session: Session,
+        queue: &str,
+    ) -> Result<Option<Limits>, Error> {
+        let rows = session
+            .fetch::<LimitsSql, LimitsRow>(
+                "read the limits",
+                &self.sql().limits,
+                &[&typed::<Text, _>(queue)],
+            )
+            .await?;
+        Ok(rows.into_iter().next().map(limits))
+    }
+}
+
+fn parts(starts: Option<Starts>) -> (Option<i32>, Option<i64>) {
+    let count = starts.map(|starts| starts.count.cast_signed());
+    let every = starts.map(|starts| i64::try_from(starts.every.as_millis()).unwrap_or(i64::MAX));
+    (count, every)
+}
+
+fn limits((running, running_per_key, together, per_key, weights): LimitsRow) -> Limits {
+    let starts = |(count, every_ms): (Option<i32>, Option<i64>)| {
+        let every = Duration::from_millis(every_ms?.unsigned_abs());
+        let count = count?.unsigned_abs();
+        Some(Starts { count, every })
+    };
+    // Only limit.sql writes it.
+    let weights = serde_json::from_value(weights).unwrap_or_default();
+    Limits {
+        running: running.map(i32::unsigned_abs),
+        running_per_key: running_per_key.map(i32::unsigned_abs),
+        starts: starts(together),
+        starts_per_key: starts(per_key),
+        weights,
+    }
+}
