@@ -73,6 +73,7 @@
 //! | [`store`] | where jobs rest: all SQL |
 //! | [`supervision`] | how actors stay alive: OTP supervisors for ractor, of use without jobs |
 //! | [`stage`] | how work flows: demand, after GenStage, of use without jobs |
+//! | [`event`] | what happens on a node, each fact said once |
 //! | [`client`] | the way in: enqueue, cancel, requeue, ask |
 //! | [`handler`] | what runs a job, and the context it gets |
 //! | `isolation` | kinds that run in processes of their own; Unix only |
@@ -85,6 +86,7 @@
 pub mod board;
 pub mod client;
 mod error;
+pub mod event;
 pub mod handler;
 pub mod job;
 #[doc(hidden)]
@@ -100,6 +102,7 @@ pub mod testing;
 pub use board::Board;
 pub use client::Client;
 pub use error::Error;
+pub use event::Event;
 #[cfg(unix)]
 pub use handler::isolation;
 pub use handler::{Batch, BatchContext, BatchJob, Context, Handler, Job};

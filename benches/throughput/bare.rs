@@ -194,6 +194,8 @@ async fn insert(client: Client, batches: usize, batch: usize) -> Result<(), Fail
                     &payloads,
                     &texts,
                     &repeated,
+                    &texts,
+                    &texts,
                 ],
             )
             .await?;

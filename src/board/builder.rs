@@ -9,13 +9,14 @@ use tokio::sync::watch;
 use super::Board;
 use super::mourner::OnBuried;
 use crate::Error;
-use crate::client::check_payload_limit;
+use crate::client::{TraceContext, check_payload_limit};
+use crate::event::{Bulletin, Event};
 use crate::handler::{Handler, Job};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT};
 use crate::queue::{Attempted, Buried, Queue};
 use crate::stage::Source;
 use crate::store::Database;
-use crate::supervision::{ChildSpec, Shutdown};
+use crate::supervision::{ChildSpec, Shutdown, Subscription};
 
 /// How long a node may be silent before its jobs are taken back, unless configured.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
@@ -28,7 +29,11 @@ pub const DEFAULT_MAX_DEATHS: u32 = 3;
 /// How long finished jobs are kept in the history, unless configured.
 pub const DEFAULT_HISTORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The longest lease.
+/// How often a board that reports metrics samples its gauges, unless configured.
+#[cfg(feature = "metrics")]
+pub const DEFAULT_SAMPLE_EVERY: Duration = Duration::from_secs(15);
+
+/// The longest lease, and the longest time between two samples.
 const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A board before it is started. Every option is checked by [`start`](Self::start).
@@ -49,6 +54,19 @@ pub struct Builder {
     pub(super) children: Vec<ChildSpec>,
     pub(super) attempts: Source<Attempted>,
     pub(super) on_buried: Option<OnBuried>,
+    pub(super) bulletin: Bulletin,
+    pub(super) trace_context: Option<TraceContext>,
+    pub(super) sample_every: Option<Duration>,
+    #[cfg(feature = "metrics")]
+    pub(super) reports: Reports,
+}
+
+/// Whether the board reports to the recorder of the `metrics` crate.
+#[cfg(feature = "metrics")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reports {
+    Nothing,
+    Metrics,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +91,11 @@ impl Builder {
             retry_start_for: Duration::ZERO,
             children: Vec::new(),
             attempts: Source::new("attempts"),
+            bulletin: Bulletin::default(),
+            trace_context: None,
+            sample_every: None,
+            #[cfg(feature = "metrics")]
+            reports: Reports::Nothing,
             on_buried: None,
         }
     }
@@ -82,6 +105,43 @@ impl Builder {
     #[must_use]
     pub fn attempts(&self) -> Source<Attempted> {
         self.attempts.clone()
+    }
+
+    /// Follows what will happen on this node, its start included; see [`Board::events`].
+    #[must_use]
+    pub fn events(&self) -> Subscription<Event> {
+        self.bulletin.subscribe()
+    }
+
+    /// Writes the trace context of the caller into every job that the board's client enqueues; see
+    /// [`Client::trace_context`](crate::Client::trace_context).
+    pub fn trace_context(
+        mut self,
+        ask: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.trace_context = Some(TraceContext::new(ask));
+        self
+    }
+
+    /// Says this often how queues, connections and the database stand, as
+    /// [`Event::Sampled`] (1 s to a day; never unless this or `metrics` is asked for). Each time
+    /// costs the database two cheap questions, on every node that asks. Too seldom, and a gauge misses
+    /// what comes and goes.
+    pub fn sample_every(mut self, sample_every: Duration) -> Self {
+        self.sample_every = Some(sample_every);
+        self
+    }
+
+    /// Reports to the recorder of the [`metrics`] crate that is installed when the board starts, and
+    /// samples every [`DEFAULT_SAMPLE_EVERY`] unless told [otherwise](Self::sample_every). The
+    /// metrics are in [`METRICS`](crate::event::METRICS). It costs each job some additions.
+    ///
+    /// Install the recorder first: a board that has started does not look for another one.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self) -> Self {
+        self.reports = Reports::Metrics;
+        self.sample_every.get_or_insert(DEFAULT_SAMPLE_EVERY);
+        self
     }
 
     /// Serves a queue on this node.
@@ -304,6 +364,10 @@ impl Builder {
             if value > MAX_WAIT {
                 return refuse(option, format!("{value:?}"), "at most a hundred years");
             }
+        }
+        let samples = Duration::from_secs(1)..=MAX_LEASE;
+        if let Some(every) = self.sample_every.filter(|every| !samples.contains(every)) {
+            return refuse("sample_every", format!("{every:?}"), "1s to a day");
         }
         if self.max_deaths == 0 {
             return refuse("max_deaths", "0".to_owned(), "at least 1");

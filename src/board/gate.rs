@@ -11,6 +11,7 @@ use std::time::Duration;
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio_util::sync::CancellationToken;
 
+use crate::event::Event;
 use crate::queue::{Desk, Office};
 
 /// How long handlers that were told to stop may take beyond their queue's `cancel_grace`, and their
@@ -80,7 +81,10 @@ impl GateArgs {
     /// Waits until every answer is written, or its time is up.
     async fn settle(&self) {
         let custody = &self.office.custody;
-        tracing::info!(in_hand = custody.count(), grace = ?self.grace, "closing: nothing is claimed any more");
+        self.office.bulletin.say(Event::Closing {
+            in_hand: custody.count(),
+            grace: self.grace,
+        });
         let cutting = Cutting {
             cancel_grace: self.cancel_grace(),
             interrupt: || custody.interrupt(),
@@ -112,7 +116,7 @@ impl GateArgs {
             () = self.hurry.cancelled() => {}
         }
         let in_hand = (cutting.in_hand)();
-        tracing::warn!(in_hand, "the grace is over: handlers are told to stop");
+        self.office.bulletin.say(Event::GraceOver { in_hand });
         (cutting.interrupt)();
         let cut_within = if self.hurry.is_cancelled() {
             CUT_WITHIN
@@ -121,7 +125,7 @@ impl GateArgs {
         };
         if tokio::time::timeout(cut_within, empty()).await.is_err() {
             let in_hand = (cutting.in_hand)();
-            tracing::warn!(in_hand, "handlers that did not stop are cut off");
+            self.office.bulletin.say(Event::CutOff { in_hand });
         }
     }
 }

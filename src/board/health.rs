@@ -1,46 +1,21 @@
-//! How a board is, for people and probes.
+//! How a board is, and what it has done.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
-use crate::queue::{Condition, Office};
+use crate::client::{Condition, Health};
+use crate::queue::Office;
 use crate::supervision::{ChildStatus, Snapshot, SupervisorRef};
 
-/// How the parts of a board are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Health {
-    /// Every part that has something to say, by role: `ledger`, `fetcher of mail`, `workers of mail`,
-    /// `queue mail`.
-    pub parts: BTreeMap<String, Condition>,
-    /// Whether the tree runs and nobody is shutting it down.
-    pub is_running: bool,
-}
-
-impl Health {
-    pub(super) fn of(office: &Office, root: &SupervisorRef) -> Self {
-        let mut parts = office.vitals.all();
-        let snapshot = root.snapshot();
-        let is_running = snapshot.info.status == ChildStatus::Running && !office.is_closing();
-        if let Some(queues) = snapshot.find(&["queues"]).filter(|_| is_running) {
-            parts.extend(queues.children.iter().filter_map(failed_queue));
-        }
-        Self { parts, is_running }
+/// How the parts of a board are, without asking any of them.
+pub(super) fn health_of(office: &Office, root: &SupervisorRef) -> Health {
+    let mut parts = office.vitals.all();
+    let snapshot = root.snapshot();
+    let is_running = snapshot.info.status == ChildStatus::Running && !office.is_closing();
+    if let Some(queues) = snapshot.find(&["queues"]).filter(|_| is_running) {
+        parts.extend(queues.children.iter().filter_map(failed_queue));
     }
-
-    /// Whether everything works.
-    #[must_use]
-    pub fn is_working(&self) -> bool {
-        self.is_running && self.parts.values().all(Condition::is_working)
-    }
-
-    /// The parts that do not work.
-    pub fn troubled(&self) -> impl Iterator<Item = (&str, &Condition)> {
-        let troubled = self
-            .parts
-            .iter()
-            .filter(|(_, condition)| !condition.is_working());
-        troubled.map(|(role, condition)| (role.as_str(), condition))
+    Health {
+        parts,
+        is_running,
+        is_ended: snapshot.info.status == ChildStatus::Stopped,
     }
 }
 
@@ -59,19 +34,6 @@ fn failed_queue(queue: &Snapshot) -> Option<(String, Condition)> {
         format!("queue {}", queue.info.id),
         Condition::Failed { reason },
     ))
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_working() {
-            return f.write_str("working");
-        }
-        if !self.is_running {
-            writeln!(f, "not running")?;
-        }
-        self.troubled()
-            .try_for_each(|(role, condition)| writeln!(f, "{role}: {condition}"))
-    }
 }
 
 /// What a node has done since its start.

@@ -8,17 +8,21 @@ use ractor::ActorCell;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "metrics")]
+use super::builder::Reports;
 use super::builder::{Builder, Migrates};
 use super::gate::GateArgs;
 use super::liveness::LivenessArgs;
 use super::mourner::MournerArgs;
 use super::pruner::{DAYS_AHEAD, PrunerArgs};
 use super::rescuer::RescuerArgs;
+use super::sampler::SamplerArgs;
 use super::steward::{Root, StewardArgs};
 use super::tree::Blueprint;
 use super::{Board, Inner};
 use crate::Error;
 use crate::client::{Births, Client, ClientParts, Wakeups};
+use crate::event::Event;
 #[cfg(unix)]
 use crate::handler::isolation::{Isolated, refuse_to_be_a_node};
 use crate::handler::{Registry, install_hook};
@@ -42,6 +46,10 @@ impl Builder {
                  its jobs are taken back at the next start, and a job that does so again is quarantined"
             );
         }
+        #[cfg(feature = "metrics")]
+        if self.reports == Reports::Metrics {
+            self.bulletin.report();
+        }
         let registry = Registry::new(self.handlers.iter().cloned())?;
         #[cfg(unix)]
         Isolated::check(&self.handlers)?;
@@ -61,7 +69,11 @@ impl Builder {
         let root =
             started.map_err(|cause| Error::start("cannot start the board").because(cause))?;
         let root = known.get_or_init(|| root).clone();
-        tracing::info!(node = %office.node, name = office.node_name, queues = self.queues.len(), "the board is up");
+        office.bulletin.say(Event::Up {
+            node: office.node,
+            name: office.node_name.clone(),
+            queues: self.queues.len(),
+        });
         Ok(Board(Arc::new(Inner {
             root,
             office,
@@ -78,13 +90,18 @@ impl Builder {
         };
         let store = Store::new(self.database.clone(), lanes)?;
         let (wakeups, births) = (Wakeups::default(), Births::default());
+        let bulletin = self.bulletin.clone();
         let client = Client::from_parts(ClientParts {
             store: store.clone(),
             kinds: registry.kinds(),
             payload_limit: self.payload_limit,
             wakeups: wakeups.clone(),
             births: births.clone(),
+            bulletin: bulletin.clone(),
         });
+        if let Some(ask) = self.trace_context.clone() {
+            client.ask_trace_context(ask);
+        }
         let card = self.card(&registry);
         Ok(Arc::new(Office {
             node: card.id,
@@ -98,11 +115,12 @@ impl Builder {
             births,
             outbox: Outbox::new(),
             custody: Custody::default(),
-            vitals: Vitals::default(),
+            vitals: Vitals::new(bulletin.clone()),
             counters: Counters::default(),
-            facts: Facts::new(self.attempts.clone()),
+            facts: Facts::new(self.attempts.clone(), bulletin.clone()),
             recent_errors: RecentErrors::default(),
             burials: self.on_buried.as_ref().map(|_| Arc::new(Burials::new())),
+            bulletin,
             suspects: Arc::new(Semaphore::new(1)),
             lease: self.lease,
             desks: Desks::new(self.queues.iter().map(|(queue, _)| queue.clone())),
@@ -178,6 +196,11 @@ impl Builder {
                 office: shared(),
                 keep: self.history,
             },
+            sampler: self.sample_every.map(|every| SamplerArgs {
+                office: shared(),
+                every,
+                root: Arc::clone(root),
+            }),
             steward: StewardArgs {
                 office: shared(),
                 root: Arc::clone(root),

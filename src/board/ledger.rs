@@ -14,6 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::pulse::{Pulse, Tick};
 use crate::Error;
+use crate::event::Event;
 use crate::job::{Failure, Ids, JobId, Transition};
 use crate::queue::{Answer, Attempted, Counters, Office, Patience, Unwritten};
 use crate::store::{Notice, Settlement, TurnAfter};
@@ -125,7 +126,9 @@ impl LedgerState {
         }
         let was_sent = self.unwritten.sending();
         let batch = self.unwritten.current();
+        let began = Instant::now();
         let mut written = write_batch(&self.office, batch).await?;
+        let took = began.elapsed();
         self.unwritten.set_aside(&written.refused);
         if was_sent || written.is_singly {
             recall(
@@ -138,7 +141,7 @@ impl LedgerState {
         let confirmed = self.office.outbox.confirm(&mut self.unwritten);
         self.patience.succeeded();
         self.say_how_it_goes(written.why_refused.as_ref());
-        self.tell(&confirmed, &written.accepted);
+        self.tell(&confirmed, &written.accepted, took);
         let is_next_suspect_free = confirmed.iter().any(|answer| answer.alone.is_some());
         let keys = confirmed.into_iter().filter_map(|answer| answer.ordering);
         self.office.client.turn(TurnAfter::End, keys);
@@ -173,17 +176,17 @@ impl LedgerState {
     }
 
     /// Lets everybody know what was written.
-    fn tell(&self, written: &[Answer], accepted: &Ids) {
+    fn tell(&self, written: &[Answer], accepted: &Ids, took: Duration) {
+        let mut refused = 0;
         for answer in written {
             let is_accepted = is_in_effect(answer, accepted);
+            refused += u32::from(!is_accepted);
             count(&self.office.counters, answer, is_accepted);
         }
         // Who is told of an end finds it counted; who finds nothing in hand any more finds all told.
-        if self.office.facts.is_followed() {
-            let told = written.iter();
-            let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
-            self.office.facts.publish(told);
-        }
+        let told = written.iter().filter(|answer| answer.story.is_some());
+        let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
+        self.office.facts.publish(told);
         if let Some(burials) = &self.office.burials {
             let buried = |answer: &Answer| {
                 let is_buried = matches!(answer.settlement.transition, Transition::Bury { .. });
@@ -193,6 +196,7 @@ impl LedgerState {
             };
             burials.tell(written.iter().filter_map(buried));
         }
+        self.say_written(written.len() as u32, refused, took);
         let ended = written.iter().map(|answer| {
             let Settlement { id, attempt, .. } = answer.settlement;
             (id, attempt, is_in_effect(answer, accepted))
@@ -231,6 +235,18 @@ impl LedgerState {
         }
     }
 
+    /// A refusal is worth a line of the log, whoever listens.
+    fn say_written(&self, answers: u32, refused: u32, took: Duration) {
+        let bulletin = &self.office.bulletin;
+        if answers > 0 && (refused > 0 || bulletin.is_heard()) {
+            bulletin.say(Event::Written {
+                answers,
+                refused,
+                took,
+            });
+        }
+    }
+
     async fn flush(&mut self) {
         let until = Instant::now() + FLUSH_WITHIN;
         self.unwritten.take_back(BATCH);
@@ -245,12 +261,9 @@ impl LedgerState {
                 Err(_) => break,
             }
         }
-        let unwritten = self.office.outbox.count();
-        if unwritten > 0 {
-            tracing::error!(
-                unwritten,
-                "the board stops with answers unwritten; their jobs will run again"
-            );
+        let answers = self.office.outbox.count();
+        if answers > 0 {
+            self.office.bulletin.say(Event::Unwritten { answers });
         }
     }
 }
@@ -304,7 +317,10 @@ async fn write_one(office: &Office, settlement: &Settlement) -> Result<Vec<JobId
             let plain = plainly(settlement, &error);
             let plain = std::iter::once(&plain);
             let accepted = office.store.settle(office.node, plain).await?;
-            tracing::error!(job = %settlement.id, %error, "an answer could not be written as it was");
+            office.bulletin.say(Event::WrittenPlainly {
+                job: settlement.id,
+                reason: error.to_string(),
+            });
             Ok(accepted)
         }
         accepted => accepted,

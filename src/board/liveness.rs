@@ -20,6 +20,7 @@ use super::heartbeat::Heartbeat;
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::client::Interest;
+use crate::event::Event;
 use crate::handler::CancelReason;
 use crate::planted::{Bug, planted};
 use crate::queue::{Office, Patience, Vitals};
@@ -155,7 +156,10 @@ impl LivenessState {
         match renewal {
             Ok(Renewal::Kept) => self.args.office.vitals.working(ROLE),
             Ok(Renewal::Lapsed | Renewal::Unknown) => {
-                tracing::warn!(node = %self.args.office.node, "the lease had lapsed; looking for what was lost");
+                let office = &self.args.office;
+                office
+                    .bulletin
+                    .say(Event::LeaseLapsed { node: office.node });
                 self.inspection
                     .tick_in(Duration::ZERO, myself, LivenessMessage::Inspect);
             }

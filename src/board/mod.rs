@@ -18,6 +18,7 @@ mod pulse;
 mod queues;
 mod rescuer;
 mod roll;
+mod sampler;
 mod scheduler;
 mod signals;
 mod steward;
@@ -28,23 +29,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use crate::client::Health;
+#[cfg(feature = "metrics")]
+pub use builder::DEFAULT_SAMPLE_EVERY;
 pub use builder::{
     Builder, DEFAULT_HISTORY, DEFAULT_LEASE, DEFAULT_MAX_DEATHS, DEFAULT_SHUTDOWN_GRACE,
     DEFAULT_SWEEP_EVERY,
 };
-pub use health::{Counts, Health};
+pub use health::Counts;
 
 use gate::GateArgs;
 
 use crate::Error;
 use crate::client::{Client, QueueHandle};
+use crate::event::Event;
 use crate::job::NodeId;
 use crate::queue::{Attempted, Office};
 use crate::stage::Source;
 use crate::store::{Database, WorkerInfo};
-#[cfg(feature = "testing")]
-use crate::supervision::Subscription;
-use crate::supervision::SupervisorRef;
+use crate::supervision::{Subscription, SupervisorRef};
 
 /// How long the tree may take to stop beyond the graces: the ledger's last write, the goodbye, workers
 /// that block their threads.
@@ -116,7 +119,7 @@ impl Board {
     /// How the parts of this board are. Asks nobody, so it answers whatever state they are in.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health::of(&self.0.office, &self.0.root)
+        health::health_of(&self.0.office, &self.0.root)
     }
 
     /// What becomes of every attempt on this node, as it is written: a broadcast, to which any number
@@ -132,10 +135,15 @@ impl Board {
         self.0.office.facts.source()
     }
 
-    /// Everything that is published from now on, to look back at.
-    #[cfg(feature = "testing")]
-    pub(crate) fn tap(&self) -> Subscription<Attempted> {
-        self.0.office.facts.tap()
+    /// Follows what happens on this node from now on. Nobody is ever held up: a subscriber that falls
+    /// behind by more than [`EVENT_CAPACITY`](crate::event::EVENT_CAPACITY) events is told how many it
+    /// missed. For attempts without a gap there is [`attempts`](Self::attempts).
+    ///
+    /// Facts about single jobs and calls are made only while somebody subscribes, so that they cost
+    /// nothing otherwise.
+    #[must_use]
+    pub fn events(&self) -> Subscription<Event> {
+        self.0.office.bulletin.subscribe()
     }
 
     /// What this node has done since its start.

@@ -10,6 +10,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 
 use super::pulse::{Pulse, Tick};
 use crate::Error;
+use crate::event::Event;
 use crate::queue::{Office, Patience};
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -93,7 +94,7 @@ impl PrunerState {
         store.prepare_history(DAYS_AHEAD).await?;
         let pruned = store.prune(self.args.keep).await?;
         if pruned > 0 {
-            tracing::info!(pruned, "pruned old history");
+            self.args.office.bulletin.say(Event::Pruned { pruned });
         }
         store.forget().await?;
         store.forget_keys().await?;

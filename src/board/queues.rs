@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{Board, steward};
 use crate::Error;
 use crate::client::Interest;
+use crate::event::Event;
 use crate::queue::{Desk, Queue, queue_child};
 use crate::store::{Notice, Steering};
 use crate::supervision::{SupervisorError, SupervisorRef};
@@ -51,7 +52,9 @@ impl Board {
         if office.is_closing() {
             desk.close();
         }
-        tracing::info!(queue = &*name, "a queue was added");
+        office.bulletin.say(Event::QueueAdded {
+            queue: name.to_string(),
+        });
         self.list_queues().await;
         Ok(())
     }
@@ -100,7 +103,9 @@ impl Board {
         for part in ["fetcher of", "workers of"] {
             office.vitals.forget(&format!("{part} {name}"));
         }
-        tracing::info!(queue = name, "a queue was removed");
+        office.bulletin.say(Event::QueueRemoved {
+            queue: name.to_owned(),
+        });
         self.list_queues().await;
         Ok(())
     }

@@ -14,6 +14,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 
 use super::pulse::{Pulse, Tick};
 use crate::Error;
+use crate::event::Event;
 use crate::job::{BuryReason, Failure, FailureKind, NodeId, Transition};
 use crate::queue::{Attempted, Counters, Office, Patience};
 use crate::store::{Fate, Notice, RescuedJob, Troubled, TurnAfter};
@@ -126,6 +127,9 @@ impl RescuerState {
         self.silent = silent;
         if !dead.is_empty() {
             office.store.condemn(&dead).await?;
+            for node in &dead {
+                office.bulletin.say(Event::NodeCondemned { node: *node });
+            }
         }
         let is_search_due = self
             .searched_at
@@ -167,24 +171,19 @@ impl RescuerState {
     fn tell(&self, rescued: Vec<RescuedJob>) {
         let office = &self.args.office;
         Counters::add(&office.counters.rescued, rescued.len());
-        let mut available: HashMap<String, (u32, i16)> = HashMap::new();
+        let mut available: HashMap<String, i16> = HashMap::new();
         for job in rescued {
-            let RescuedJob { id, queue, .. } = &job;
-            match job.fate {
-                Fate::Rescued => {
-                    tracing::debug!(job = %id, queue, "taken back from a node that is gone");
-                    let (jobs, most_urgent) = available.entry(job.queue).or_insert((0, i16::MAX));
-                    *jobs += 1;
-                    *most_urgent = job.priority.min(*most_urgent);
-                }
-                Fate::Quarantined => {
-                    tracing::error!(job = %id, queue, "quarantined: process after process died under it");
-                }
-                Fate::Cancelled => tracing::info!(job = %id, queue, "cancelled; its node is gone"),
+            office.bulletin.say(Event::Rescued {
+                job: job.id,
+                queue: job.queue.clone(),
+                fate: job.fate,
+            });
+            if job.fate == Fate::Rescued {
+                let most_urgent = available.entry(job.queue).or_insert(i16::MAX);
+                *most_urgent = job.priority.min(*most_urgent);
             }
         }
-        for (queue, (jobs, priority)) in available {
-            tracing::warn!(jobs, queue, "taken back from a node that is gone");
+        for (queue, priority) in available {
             office.client.tell(Notice::Available { queue, priority });
         }
     }

@@ -14,6 +14,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::client::Interest;
+use crate::event::Event;
 use crate::queue::{Office, Patience};
 use crate::store::{Notice, TurnAfter};
 
@@ -135,12 +136,17 @@ async fn promote_all(office: &Office) -> Result<Option<Duration>, Error> {
     loop {
         let promoted = office.store.promote(BATCH).await?;
         let is_last = promoted.len() < BATCH as usize;
-        let mut queues: HashMap<String, i16> = HashMap::new();
+        let mut queues: HashMap<String, (u32, i16)> = HashMap::new();
         for (queue, priority) in promoted {
-            let most_urgent = queues.entry(queue).or_insert(priority);
+            let (jobs, most_urgent) = queues.entry(queue).or_insert((0, priority));
+            *jobs += 1;
             *most_urgent = priority.min(*most_urgent);
         }
-        for (queue, priority) in queues {
+        for (queue, (jobs, priority)) in queues {
+            office.bulletin.say_if_heard(|| Event::Promoted {
+                queue: queue.clone(),
+                jobs,
+            });
             office.client.tell(Notice::Available { queue, priority });
         }
         if is_last {

@@ -18,12 +18,16 @@ use super::mourner::{self, Mourner, MournerArgs};
 use super::notifier::{self, Notifier};
 use super::pruner::{self, Pruner, PrunerArgs};
 use super::rescuer::{self, Rescuer, RescuerArgs};
+use super::sampler::{self, Sampler, SamplerArgs};
 use super::scheduler::{self, Scheduler};
 use super::steward::{self, Steward, StewardArgs};
+use crate::event::Event;
 #[cfg(unix)]
 use crate::handler::isolation::Shelf;
 use crate::queue::{Office, is_killed, queue_child};
-use crate::supervision::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
+use crate::supervision::{
+    Backoff, ChildSpec, Events, Intensity, Shutdown, Strategy, SupervisorSpec,
+};
 
 /// How long the ledger's last write and the goodbye may take.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -41,6 +45,7 @@ pub(super) struct Blueprint {
     pub(super) liveness: LivenessArgs,
     pub(super) rescuer: RescuerArgs,
     pub(super) pruner: PrunerArgs,
+    pub(super) sampler: Option<SamplerArgs>,
     pub(super) steward: StewardArgs,
     pub(super) gate: GateArgs,
 }
@@ -49,7 +54,12 @@ impl Blueprint {
     pub(super) fn into_spec(self) -> SupervisorSpec {
         let office = self.office;
         let has_breakers = !office.breakers.fuses().is_empty();
+        let bulletin = office.bulletin.clone();
+        let events = Events::default().listener(move |event| {
+            bulletin.say_if_heard(|| Event::Supervised(event.clone()));
+        });
         let spec = SupervisorSpec::new(Strategy::OneForOne)
+            .events(events)
             // Crashes here are bugs, since trouble with the database is a state and not a crash.
             .intensity(Intensity {
                 max_restarts: 20,
@@ -79,8 +89,11 @@ impl Blueprint {
             true => spec.child(actor(breakers::ROLE, Breakers, Arc::clone(&office))),
             false => spec,
         };
-        let spec = spec
-            .child(actor(steward::ROLE, Steward, self.steward))
+        let spec = spec.child(actor(steward::ROLE, Steward, self.steward));
+        let sampler = self.sampler.map(|args| actor(sampler::ROLE, Sampler, args));
+        let spec = sampler
+            .into_iter()
+            .fold(spec, SupervisorSpec::child)
             .child(application(self.children));
         #[cfg(unix)]
         let spec = isolates::hang_in(spec, &office, self.shelves);

@@ -87,6 +87,7 @@ mod tests {
             payload: Vec::new(),
             ordering_key: None,
             limit_key: None,
+            traceparent: None,
         }
     }
 

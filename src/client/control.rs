@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Client;
 use crate::Error;
+use crate::event::Event;
 use crate::job::{JobId, Stored};
 use crate::store::{
     Arguments, Cancelled, JobFilter, JobInfo, NodeInfo, Notice, QueueInfo, TurnAfter, WorkerInfo,
@@ -18,7 +19,7 @@ impl Client {
     /// [`Error::is_unreachable`] and [`Error::is_database`].
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
         let found = self.0.store.cancel(&[id]).await?;
-        Ok(match found.into_iter().next() {
+        let found = match found.into_iter().next() {
             None => Cancelled::NotFound,
             Some((_, false, ordering)) => {
                 self.turn(TurnAfter::End, ordering);
@@ -28,7 +29,10 @@ impl Client {
                 self.tell(Notice::Cancel(id));
                 Cancelled::Asked
             }
-        })
+        };
+        let bulletin = &self.0.bulletin;
+        bulletin.say_if_heard(|| Event::Cancelled { job: id, found });
+        Ok(found)
     }
 
     /// Where a job stands: unfinished, in the history, or dead. `None`: there is no such job, or its

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Client;
 use super::coalescer::Fate;
+use super::{Client, TraceContext};
 use crate::Error;
+use crate::event::Event;
 use crate::job::{
     Call, DEFAULT_PRIORITY, DEFAULT_QUEUE, Due, JobId, MAX_MAX_ATTEMPTS, MAX_WAIT, NameOf,
-    bounded_text, check_name,
+    bounded_text, check_name, is_traceparent,
 };
 use crate::store::{CallRow, Executor, Notice, OrderingKey, TurnAfter};
 
@@ -38,7 +39,10 @@ impl Client {
     pub async fn enqueue(&self, call: impl Into<Call>) -> Result<JobId, Error> {
         let row = self.check(call.into())?;
         let (notice, ordering) = (notice_of(&row), row.ordering());
+        let enqueued = self.enqueued();
+        let enqueued = enqueued.map(|enqueued| enqueued.with(std::slice::from_ref(&row)));
         let (id, fate) = self.0.coalescer.enqueue(row).await?;
+        self.say(enqueued, Written::Here);
         if fate == Fate::Waits {
             self.tell(notice);
         }
@@ -68,7 +72,7 @@ impl Client {
             // One statement is all or nothing by itself, in one round trip instead of three.
             return self.write_part(part).await;
         }
-        let mut told = Told::default();
+        let mut told = Told::new(self.enqueued());
         told.note(&part);
         let ids = self.write_parts(part, next, &mut calls, &mut told).await?;
         self.tell_of(told);
@@ -112,10 +116,27 @@ impl Client {
             .collect();
         let rows = rows?;
         let ids = self.0.store.enqueue_on(executor, &rows).await?;
-        let mut told = Told::default();
+        let mut told = Told::new(self.enqueued());
         told.note(&rows);
+        self.say(told.enqueued.take(), Written::InTransaction);
         self.tell_later(told);
         Ok(ids)
+    }
+
+    /// What to say of an enqueue, if somebody listens.
+    fn enqueued(&self) -> Option<Enqueued> {
+        self.0.bulletin.is_heard().then(Enqueued::default)
+    }
+
+    fn say(&self, enqueued: Option<Enqueued>, written: Written) {
+        for ((queue, kind), jobs) in enqueued.unwrap_or_default().0 {
+            self.0.bulletin.say(Event::Enqueued {
+                queue: queue.into(),
+                kind: kind.into(),
+                jobs,
+                is_in_transaction: written == Written::InTransaction,
+            });
+        }
     }
 
     /// Wakes the workers of a queue, in every process. Only needed after a transaction of your own;
@@ -153,6 +174,13 @@ impl Client {
     }
 
     async fn write_part(&self, rows: Vec<CallRow>) -> Result<Vec<JobId>, Error> {
+        let enqueued = self.enqueued().map(|enqueued| enqueued.with(&rows));
+        let ids = self.write_part_unsaid(rows).await?;
+        self.say(enqueued, Written::Here);
+        Ok(ids)
+    }
+
+    async fn write_part_unsaid(&self, rows: Vec<CallRow>) -> Result<Vec<JobId>, Error> {
         if self.0.births.is_any_offered() {
             // A task of its own, never cut off: what is born must come into somebody's hands, whatever
             // becomes of the caller.
@@ -163,7 +191,7 @@ impl Client {
             });
         }
         let ids = self.0.store.enqueue(&rows).await?;
-        let mut told = Told::default();
+        let mut told = Told::new(None);
         told.note(&rows);
         self.tell_of(told);
         Ok(ids)
@@ -172,7 +200,7 @@ impl Client {
     async fn write_births(self, rows: Vec<CallRow>) -> Result<Vec<JobId>, Error> {
         let written = self.0.births.enqueue(&self.0.store, rows).await;
         let written = written.map_err(|(error, _)| error)?;
-        let mut told = Told::default();
+        let mut told = Told::new(None);
         told.note(&written.waiting);
         self.tell_of(told);
         Ok(written.ids())
@@ -253,6 +281,10 @@ impl Client {
             due: checked_due(call.due).map_err(&refuse)?,
             ordering_key: checked_key(NameOf::OrderingKey, call.ordering_key).map_err(&refuse)?,
             limit_key: checked_key(NameOf::LimitKey, call.limit_key).map_err(&refuse)?,
+            traceparent: match call.traceparent {
+                Some(given) => Some(checked_trace(given).map_err(&refuse)?),
+                None => self.0.trace_context.get().and_then(TraceContext::current),
+            },
             payload,
             kind: call.kind,
         })
@@ -285,6 +317,17 @@ fn checked_key(of: NameOf, key: Option<Cow<'static, str>>) -> Result<Option<Stri
     Ok(Some(key.into_owned()))
 }
 
+fn checked_trace(given: Cow<'static, str>) -> Result<String, String> {
+    if is_traceparent(&given) {
+        return Ok(given.into_owned());
+    }
+    let shown = bounded_text(&given, 60);
+    Err(format!(
+        "its traceparent is {shown:?}; expected one of W3C, such as \
+         00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    ))
+}
+
 fn checked_due(due: Due) -> Result<Due, String> {
     let max_seconds = MAX_WAIT.as_secs().cast_signed();
     match due {
@@ -304,15 +347,55 @@ fn checked_due(due: Due) -> Result<Due, String> {
 }
 
 /// Whom to tell of jobs that were enqueued.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Told {
     /// Which queues got jobs that are due, or will be, and the most urgent priority of each.
     queues: HashMap<(String, bool), i16>,
     keys: HashSet<OrderingKey>,
+    enqueued: Option<Enqueued>,
+}
+
+/// How many jobs of each queue and kind were enqueued.
+#[derive(Debug, Default)]
+struct Enqueued(HashMap<(String, String), u32>);
+
+/// Where an enqueue was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// It is committed.
+    Here,
+    /// In a transaction of the caller's own.
+    InTransaction,
+}
+
+impl Enqueued {
+    fn with(mut self, rows: &[CallRow]) -> Self {
+        self.note(rows);
+        self
+    }
+
+    fn note(&mut self, rows: &[CallRow]) {
+        let alike = rows.chunk_by(|row, next| row.queue == next.queue && row.kind == next.kind);
+        for rows in alike {
+            let key = (rows[0].queue.to_string(), rows[0].kind.to_string());
+            *self.0.entry(key).or_default() += rows.len() as u32;
+        }
+    }
 }
 
 impl Told {
+    fn new(enqueued: Option<Enqueued>) -> Self {
+        Self {
+            queues: HashMap::new(),
+            keys: HashSet::new(),
+            enqueued,
+        }
+    }
+
     fn note(&mut self, rows: &[CallRow]) {
+        if let Some(enqueued) = &mut self.enqueued {
+            enqueued.note(rows);
+        }
         // Most calls of a bulk are alike, and need one look together.
         let alike = rows.chunk_by(|row, next| {
             let of = |row: &CallRow| (row.due == Due::Now, row.priority);

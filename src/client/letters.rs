@@ -1,11 +1,13 @@
 //! Dead letters: what was given up, in groups that are alike; back to work with it, or away.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 
 use super::Client;
 use crate::Error;
+use crate::event::Event;
 use crate::job::JobId;
 use crate::store::{DeadFilter, DeadGroup, DeadLetter, DeadPart, Notice};
 
@@ -155,7 +157,17 @@ impl Client {
     }
 
     fn tell_of_risen(&self, risen: Vec<(JobId, String, i16)>) {
+        let mut queues: HashMap<String, (u32, i16)> = HashMap::new();
         for (_, queue, priority) in risen {
+            let (jobs, most_urgent) = queues.entry(queue).or_insert((0, priority));
+            *jobs += 1;
+            *most_urgent = priority.min(*most_urgent);
+        }
+        for (queue, (jobs, priority)) in queues {
+            self.0.bulletin.say(Event::Requeued {
+                queue: queue.clone(),
+                jobs,
+            });
             self.tell(Notice::Available { queue, priority });
         }
     }

@@ -10,30 +10,37 @@ mod control;
 mod enqueue;
 mod explain;
 mod gather;
+mod health;
 mod letters;
 mod limits;
 mod queue_handle;
+mod trace_context;
 mod turns;
 mod wakeups;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 pub(crate) use births::{Asks, Birth, Births, Loan};
 pub use breakers::BreakerControl;
 pub use explain::{Explanation, Reason};
+pub use health::{Condition, Health};
 pub use letters::ChosenDead;
 pub(crate) use queue_handle::Applied;
 pub use queue_handle::{Halting, MAX_WORKERS, QueueHandle};
+pub(crate) use trace_context::TraceContext;
 pub(crate) use wakeups::{Interest, Wakeups};
 
 use announcer::Announcer;
 use coalescer::Coalescer;
 use turns::Turns;
 
+use crate::event::{Bulletin, Event};
 use crate::job::{DEFAULT_PAYLOAD_LIMIT, Kind, MAX_PAYLOAD_LIMIT};
 use crate::store::{Database, Lanes, Origin, Store};
+use crate::supervision::Subscription;
 use crate::{BoxError, Error};
 
 /// Enqueues jobs, and asks about them. Cheap to clone.
@@ -65,6 +72,10 @@ struct Inner {
     coalescer: Arc<Coalescer>,
     announcer: Arc<Announcer>,
     turns: Turns,
+    bulletin: Bulletin,
+    trace_context: OnceLock<TraceContext>,
+    /// Since when the database does not answer.
+    silent_since: Mutex<Option<Instant>>,
 }
 
 /// What a client is made of.
@@ -74,6 +85,7 @@ pub(crate) struct ClientParts {
     pub(crate) payload_limit: usize,
     pub(crate) wakeups: Wakeups,
     pub(crate) births: Births,
+    pub(crate) bulletin: Bulletin,
 }
 
 impl Client {
@@ -105,6 +117,7 @@ impl Client {
             payload_limit,
             wakeups: Wakeups::default(),
             births: Births::default(),
+            bulletin: Bulletin::default(),
         }))
     }
 
@@ -115,6 +128,7 @@ impl Client {
             payload_limit,
             wakeups,
             births,
+            bulletin,
         } = parts;
         let coalescer = Arc::new(Coalescer::new(store.clone(), births.clone()));
         let announcer = Arc::new(Announcer::new(store.clone()));
@@ -128,6 +142,9 @@ impl Client {
             coalescer,
             announcer,
             turns,
+            bulletin,
+            trace_context: OnceLock::new(),
+            silent_since: Mutex::default(),
         }))
     }
 
@@ -145,6 +162,7 @@ impl Client {
             payload_limit: DEFAULT_PAYLOAD_LIMIT,
             wakeups: Wakeups::default(),
             births: Births::default(),
+            bulletin: Bulletin::default(),
         })
     }
 
@@ -152,6 +170,51 @@ impl Client {
     #[cfg(unix)]
     pub(crate) fn schema(&self) -> &str {
         self.0.store.database().schema_name()
+    }
+
+    /// Follows what this process does with jobs from now on: what it enqueues, cancels and brings back.
+    /// The client of a board hears all that happens there; see
+    /// [`Board::events`](crate::Board::events).
+    #[must_use]
+    pub fn events(&self) -> Subscription<Event> {
+        self.0.bulletin.subscribe()
+    }
+
+    /// Writes the trace context of the caller into every job that is enqueued: `ask` gives it as W3C's
+    /// `traceparent`, or `None` if there is none. It is asked where the enqueue is called, in the
+    /// caller's span; what it gives that [is no `traceparent`](crate::job::is_traceparent) is left
+    /// out. All clones of a client share it, and the first one given counts.
+    ///
+    /// # Examples
+    ///
+    /// ```ignore
+    /// // With the crates opentelemetry and tracing-opentelemetry:
+    /// let client = client.trace_context(|| {
+    ///     let context = tracing::Span::current().context();
+    ///     let span = context.span().span_context().clone();
+    ///     let (trace, parent) = (span.trace_id(), span.span_id());
+    ///     span.is_valid().then(|| format!("00-{trace}-{parent}-{:02x}", span.trace_flags()))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn trace_context(self, ask: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.ask_trace_context(TraceContext::new(ask));
+        self
+    }
+
+    pub(crate) fn ask_trace_context(&self, ask: TraceContext) {
+        // The first one counts.
+        let _later = self.0.trace_context.set(ask);
+    }
+
+    /// Counts what this client does from now on, with the recorder of the [`metrics`] crate that is
+    /// installed now. For a process without a board; a board does it for its own client, if it
+    /// is [told to](crate::board::Builder::metrics).
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(self) -> Self {
+        self.0.bulletin.report();
+        self
     }
 
     /// What marks the notices of this process.

@@ -61,6 +61,7 @@ pub(crate) struct JobFacts {
     pub(crate) max_attempts: u32,
     pub(crate) enqueued_at: DateTime<Utc>,
     pub(crate) attachments: Attachments,
+    pub(crate) traceparent: Option<String>,
 }
 
 impl<J> Batch<J> {
@@ -148,6 +149,12 @@ impl<J> Batched<J> {
     #[must_use]
     pub fn attached<T: 'static>(&self) -> Option<&T> {
         self.facts.attachments.get()
+    }
+
+    /// As [`Context::traceparent`](crate::Context::traceparent).
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.facts.traceparent.as_deref()
     }
 
     /// Fires when this job should stop, though not the others.

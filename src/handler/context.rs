@@ -34,6 +34,7 @@ pub(crate) struct ContextParts {
     pub(crate) signal: StopSignal,
     pub(crate) span: tracing::Span,
     pub(crate) attachments: Attachments,
+    pub(crate) traceparent: Option<String>,
 }
 
 /// Whether the handler has written its completion in a transaction of its own.
@@ -82,6 +83,7 @@ impl Context {
             max_attempts: self.parts.max_attempts,
             enqueued_at: self.parts.enqueued_at,
             attachments: self.parts.attachments.clone(),
+            traceparent: self.parts.traceparent.clone(),
         }
     }
 
@@ -183,7 +185,17 @@ impl Context {
         &self.parts.client
     }
 
-    /// The attempt's own span; the handler already runs inside it.
+    /// The trace context of who enqueued the job, as W3C's `traceparent`, if there was one: see
+    /// [`Client::trace_context`] and [`Call::traceparent`](crate::Call::traceparent). It is a field
+    /// of the attempt's [span](Self::span), too, so that a layer can link the two traces.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.parts.traceparent.as_deref()
+    }
+
+    /// The attempt's own span; the handler already runs inside it. Its fields have the names of
+    /// OpenTelemetry's conventions for messaging where there are such: `messaging.message.id` is the
+    /// job, `messaging.destination.name` the queue. It begins a trace of its own.
     #[must_use]
     pub fn span(&self) -> &tracing::Span {
         &self.parts.span

@@ -41,6 +41,7 @@ pub struct Call {
     pub(crate) due: Due,
     pub(crate) ordering_key: Option<Cow<'static, str>>,
     pub(crate) limit_key: Option<Cow<'static, str>>,
+    pub(crate) traceparent: Option<Cow<'static, str>>,
 }
 
 impl Call {
@@ -65,6 +66,7 @@ impl Call {
             due: Due::Now,
             ordering_key: None,
             limit_key: None,
+            traceparent: None,
         }
     }
 
@@ -135,6 +137,15 @@ impl Call {
     /// Starts the job no earlier than at this time, by the database's clock.
     pub fn run_at(mut self, at: DateTime<Utc>) -> Self {
         self.due = Due::At(at);
+        self
+    }
+
+    /// Gives the job this trace context, instead of the one that the client's
+    /// [hook](crate::Client::trace_context) tells: a `traceparent` of W3C, which
+    /// [`is_traceparent`](super::is_traceparent). Its handler finds it in
+    /// [`Context::traceparent`](crate::Context::traceparent).
+    pub fn traceparent(mut self, traceparent: impl Into<Cow<'static, str>>) -> Self {
+        self.traceparent = Some(traceparent.into());
         self
     }
 

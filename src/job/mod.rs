@@ -20,6 +20,7 @@ mod output;
 mod payload;
 mod state;
 mod text;
+mod traceparent;
 mod transition;
 
 pub use backoff::Backoff;
@@ -54,4 +55,5 @@ pub use payload::{
 };
 pub use state::{BreakerState, BuryReason, JobState};
 pub use text::{MAX_TEXT_BYTES, bounded_text};
+pub use traceparent::{TRACEPARENT_BYTES, is_traceparent};
 pub use transition::{Budget, Ending, Transition, transition};

@@ -72,6 +72,21 @@ pub enum Transition {
     },
 }
 
+impl Transition {
+    /// The verb for it, in logs and metrics.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Complete { .. } => "complete",
+            Self::Retry { .. } => "retry",
+            Self::Snooze { .. } => "snooze",
+            Self::Cancel { .. } => "cancel",
+            Self::Bury { .. } => "bury",
+            Self::Release { .. } => "release",
+        }
+    }
+}
+
 /// The state change that `ending` causes; `random` in `0.0..1.0` spreads the retries.
 #[must_use]
 pub fn transition(ending: Ending, budget: &Budget, random: f64) -> Transition {

@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use super::Counters;
 use super::executor::{JobPanicked, Workplace, answer_unbegun, occupation};
 use super::guard::{Guard, Guarded};
 use super::lease::Lease;
 use super::performing::{cut_off, timed_out};
+use super::{Counters, span};
 use crate::BoxError;
 use crate::handler::{
     AnyBatch, BatchContext, BatchHandler, Context, ContextParts, Handler, InTransaction, JobFacts,
     Member, Panicked, Post, StopSignal, Unanswered, WorkerState, stopped,
 };
-use crate::job::{Ending, Failure, Outcome};
+use crate::job::{Ending, Failure, FailureKind, Outcome};
 
 impl Workplace {
     /// Runs one attempt of each of these jobs of a kind, together. As [`execute`](Self::execute).
@@ -95,11 +95,15 @@ impl Workplace {
             Guarded::Cut => Err(cut_off()),
             Guarded::Panicked(panicked) => {
                 Counters::add(&self.office.counters.panicked, 1);
+                span::failed(cx.span(), FailureKind::Panic);
                 let crash = JobPanicked::new(&panicked);
                 answer_panic(panicked, unanswered);
                 return Err(crash);
             }
         };
+        if let Err(failure) = &said {
+            span::failed(cx.span(), failure.kind);
+        }
         for job in unanswered {
             let reason = job.signal.reason().or(signal.reason());
             let ending = match &said {
@@ -116,19 +120,11 @@ impl Workplace {
     }
 
     fn batch_parts(&self, handler: &Handler, leases: &[Lease], deadline: Instant) -> ContextParts {
-        let parts = self.context_parts(handler, &leases[0], deadline);
-        let span = tracing::info_span!(
-            parent: None,
-            "batch",
-            jobs = leases.len(),
-            kind = parts.kind,
-            queue = &*self.queue,
-            worker = &*self.seat.name,
-        );
+        let span = self.batch_span(&leases[0].job().kind, leases.len());
+        let parts = self.context_parts(handler, &leases[0], deadline, span);
         ContextParts {
             // Its own: a job of the batch may be told to stop alone.
             signal: StopSignal::default(),
-            span,
             ..parts
         }
     }
@@ -141,6 +137,7 @@ impl Workplace {
             max_attempts: lease.budget(Some(handler)).max_attempts,
             enqueued_at: lease.job().enqueued_at,
             attachments: lease.attachments.clone(),
+            traceparent: lease.job().traceparent.clone(),
         };
         let stored = lease.job().stored();
         let (version, fingerprint) = (stored.version, stored.fingerprint);

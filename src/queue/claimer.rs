@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Office;
 use super::lease::Lease;
 use crate::Error;
+use crate::event::Event;
 use crate::job::Limits;
 use crate::planted::{Bug, planted};
 use crate::store::{ClaimBound, ClaimRequest, ClaimedJob};
@@ -98,6 +99,13 @@ impl Claimer {
             .filter(|job| job.deaths == 0 && !is_reclaimed)
             .map(ClaimedJob::bound)
             .max();
+        let took = began.elapsed();
+        self.office.bulletin.say_if_heard(|| Event::Claimed {
+            queue: Arc::clone(&self.queue),
+            jobs: jobs.len() as u32,
+            wanted: request.limit,
+            took,
+        });
         let leases = Lease::take(jobs, &self.queue, &self.office, alone);
         Claimed {
             leases: Ok(leases),

@@ -167,6 +167,15 @@ impl Custody {
         held.values().any(|entry| &*entry.queue == queue)
     }
 
+    /// How many attempts of each queue are in custody.
+    pub(crate) fn count_by_queue(&self) -> HashMap<Arc<str>, usize> {
+        let mut counts = HashMap::new();
+        for entry in self.lock().values() {
+            *counts.entry(Arc::clone(&entry.queue)).or_default() += 1;
+        }
+        counts
+    }
+
     /// How many attempts are in custody.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()

@@ -14,6 +14,7 @@ use super::lease::Lease;
 use super::seat::Seat;
 use super::staffing::{Place, staffing};
 use super::{Office, Queue};
+use crate::event::Event;
 use crate::stage::Source;
 use crate::store::{QueueMode, Steering};
 
@@ -236,7 +237,10 @@ impl Office {
         for desk in self.desks.all() {
             let name = &desk.queue.name;
             if desk.steer(steering(name)) {
-                tracing::info!(queue = &**name, steering = ?desk.steering(), "a queue is served otherwise");
+                self.bulletin.say(Event::QueueSteered {
+                    queue: Arc::clone(name),
+                    steering: format!("{:?}", desk.steering()),
+                });
                 self.wakeups.wake_queue(name);
             }
         }

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Span;
+
 use super::lease::Lease;
 use super::performing::Performing;
 use super::seat::Occupation;
-use super::{Counters, Office, Seat};
+use super::{Counters, Office, Seat, span};
 use crate::handler::{
     CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, StopSignal, WorkerState,
 };
@@ -62,7 +64,8 @@ impl Workplace {
     ) -> Result<WorkerState, JobPanicked> {
         let limit = handler.time_limit(lease.job().time_limit);
         let now = Instant::now();
-        let parts = self.context_parts(handler, &lease, now + limit);
+        let span = self.attempt_span(lease.job());
+        let parts = self.context_parts(handler, &lease, now + limit, span);
         let mut cx = Context::new(parts, state);
         lease.begin(now, &self.seat.name);
         let _busy = self.seat.occupy(occupation(&lease, handler, now, 1));
@@ -77,11 +80,13 @@ impl Workplace {
             Ok(ending) => ending,
             Err(panicked) => {
                 Counters::add(&self.office.counters.panicked, 1);
+                span::failed(cx.span(), FailureKind::Panic);
                 let crash = JobPanicked::new(&panicked);
                 lease.answer_panic(panicked);
                 return Err(crash);
             }
         };
+        span::ended(cx.span(), &ending);
         lease.note_trail(&cx);
         let (state, in_transaction) = cx.into_state();
         match in_transaction {
@@ -100,17 +105,9 @@ impl Workplace {
         handler: &Handler,
         lease: &Lease,
         deadline: Instant,
+        span: Span,
     ) -> ContextParts {
         let job = lease.job();
-        let span = tracing::info_span!(
-            parent: None,
-            "attempt",
-            job = job.id.as_i64(),
-            attempt = job.attempt.as_i32(),
-            kind = job.kind,
-            queue = &*self.queue,
-            worker = &*self.seat.name,
-        );
         ContextParts {
             id: job.id,
             attempt: job.attempt,
@@ -126,6 +123,7 @@ impl Workplace {
             signal: StopSignal::clone(lease.signal()),
             span,
             attachments: lease.attachments.clone(),
+            traceparent: job.traceparent.clone(),
         }
     }
 }

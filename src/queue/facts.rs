@@ -1,7 +1,8 @@
-//! What became of attempts, as it is written: [`Attempted`], and the stage that tells it to everybody.
+//! What became of attempts, as it is written: the stage that tells [`Attempted`] to all who follow, and
+//! lets them set its pace.
 //!
-//! The ledger publishes each answer after the database has confirmed it, and never waits. Consumers
-//! subscribe side by side. One that holds the others up can in the end hold up the claims too, and
+//! The ledger publishes each answer after the database has confirmed it, and never waits; the bulletin
+//! hears it first. Consumers subscribe side by side. One that holds the others up can in the end hold up the claims too, and
 //! nothing else; one that would rather miss some holds up nobody. Nobody pays for what nobody
 //! follows.
 //!
@@ -15,36 +16,13 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use super::Answer;
-use crate::job::{Attempt, JobId, Transition};
+use crate::event::{Attempted, Bulletin, Event};
+use crate::job::Transition;
 use crate::stage::{
     self, BroadcastDispatcher, BufferOptions, Mailbox, Outlet, Producer, Produces, Source,
     StageResult, StageSpec, SubscriptionId,
 };
 use crate::supervision::ChildSpec;
-
-/// What became of one attempt on this node; or on one that died, if this node buried its job.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Attempted {
-    /// The job.
-    pub job: JobId,
-    /// Which of its attempts.
-    pub attempt: Attempt,
-    /// The job's kind.
-    pub kind: String,
-    /// The queue it was claimed from.
-    pub queue: Arc<str>,
-    /// The worker that ran it; `None` if its handler never began.
-    pub worker: Option<Arc<str>>,
-    /// How long its handler ran.
-    pub ran: Option<Duration>,
-    /// When it ended; the answer was written a little later.
-    pub ended_at: SystemTime,
-    /// What it was to change.
-    pub transition: Transition,
-    /// Whether it did: the answer of a stale attempt changes nothing.
-    pub is_accepted: bool,
-}
 
 /// What is told of an attempt if somebody follows.
 #[derive(Debug)]
@@ -60,9 +38,7 @@ pub(crate) struct Story {
 pub(crate) struct Facts {
     stage: StageSpec<Produces<Herald>>,
     standing: Arc<Standing>,
-    /// For tests, which look back without waiting.
-    #[cfg(feature = "testing")]
-    tap: tokio::sync::broadcast::Sender<Attempted>,
+    bulletin: Bulletin,
 }
 
 /// How the stage stands, for those who must not ask it.
@@ -75,7 +51,7 @@ struct Standing {
 
 impl Facts {
     /// The stage, whose news are to be had at this source.
-    pub(crate) fn new(source: Source<Attempted>) -> Self {
+    pub(crate) fn new(source: Source<Attempted>, bulletin: Bulletin) -> Self {
         let standing = Arc::new(Standing::default());
         let of_stage = Arc::clone(&standing);
         let build = move || Herald {
@@ -88,8 +64,7 @@ impl Facts {
                 // Bounded by what is claimed: fetchers claim less when it grows.
                 .buffer(BufferOptions::unbounded()),
             standing,
-            #[cfg(feature = "testing")]
-            tap: tokio::sync::broadcast::Sender::new(TAP_CAPACITY),
+            bulletin,
         }
     }
 
@@ -108,29 +83,23 @@ impl Facts {
 
     /// Whether stories are worth their writing.
     pub(crate) fn is_followed(&self) -> bool {
-        #[cfg(feature = "testing")]
-        if self.tap.receiver_count() > 0 {
-            return true;
-        }
-        self.has_followers()
+        self.bulletin.is_heard() || self.has_followers()
     }
 
     fn has_followers(&self) -> bool {
         self.standing.followers.load(Ordering::Relaxed) > 0
     }
 
-    /// Tells what became of attempts, and whether they were accepted.
+    /// Tells what became of attempts that have a story, and whether they were accepted.
     pub(crate) fn publish<'a>(&self, answers: impl Iterator<Item = (&'a Answer, bool)>) {
         let told = answers.filter_map(|(answer, is_accepted)| Attempted::of(answer, is_accepted));
         self.tell(told.collect());
     }
 
-    /// Tells this to everybody who follows.
+    /// Tells this to everybody who listens or follows.
     pub(crate) fn tell(&self, told: Vec<Attempted>) {
-        #[cfg(feature = "testing")]
-        for attempted in &told {
-            // An error says that nobody looks.
-            let _unseen = self.tap.send(attempted.clone());
+        for attempted in told.iter().filter(|attempted| self.is_news(attempted)) {
+            self.bulletin.say(Event::Attempted(attempted.clone()));
         }
         if !told.is_empty() && self.has_followers() {
             self.standing
@@ -149,20 +118,15 @@ impl Facts {
             && tokio::time::timeout(within, done).await.is_err()
         {
             let held_up = self.held_up();
-            tracing::warn!(held_up, "followers of attempts do not keep up");
+            self.bulletin.say(Event::FollowersBehind { held_up });
         }
     }
 
-    /// Everything from now on, to look back at.
-    #[cfg(feature = "testing")]
-    pub(crate) fn tap(&self) -> crate::supervision::Subscription<Attempted> {
-        crate::supervision::Subscription::to(&self.tap)
+    /// A job that was given up is worth a line of the log, whoever listens.
+    fn is_news(&self, attempted: &Attempted) -> bool {
+        matches!(attempted.transition, Transition::Bury { .. }) || self.bulletin.is_heard()
     }
 }
-
-/// How far a test may fall behind.
-#[cfg(feature = "testing")]
-const TAP_CAPACITY: usize = 4096;
 
 impl Attempted {
     /// `None`: nobody followed when it ended.

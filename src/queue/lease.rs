@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::fuse::Passage;
 use super::{Answer, Office, Story};
+use crate::event::{Event, Started};
 use crate::handler::{Attachments, Context, Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
@@ -110,6 +111,16 @@ impl Lease {
 
     /// The handler begins: from here on the attempt counts.
     pub(crate) fn begin(&mut self, at: Instant, worker: &Arc<str>) {
+        self.office.bulletin.say_if_heard(|| {
+            Event::Started(Started {
+                job: self.job.id,
+                attempt: self.job.attempt,
+                kind: self.job.kind.clone(),
+                queue: Arc::clone(&self.queue),
+                worker: Arc::clone(worker),
+                waited: self.job.waited + at.saturating_duration_since(self.claimed_at),
+            })
+        });
         self.phase = Phase::Begun {
             at,
             worker: Arc::clone(worker),
@@ -186,8 +197,7 @@ impl Lease {
             let (kind, recent) = (&self.job.kind, &self.office.recent_errors);
             recent.note(kind, self.job.id, self.job.attempt, failure);
         }
-        let is_mourned = is_buried && self.office.burials.is_some();
-        let is_told = is_mourned || self.office.facts.is_followed();
+        let is_told = is_buried || self.office.facts.is_followed();
         let story = is_told.then(|| self.story());
         self.phase = Phase::Answered;
         self.office.outbox.push(Answer {

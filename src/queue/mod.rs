@@ -31,6 +31,7 @@ mod performing;
 mod rationing;
 mod recent_errors;
 mod seat;
+mod span;
 mod staff;
 mod staffing;
 mod through;
@@ -38,6 +39,8 @@ mod tree;
 mod vitals;
 mod worker;
 
+pub use crate::client::Condition;
+pub use crate::event::Attempted;
 #[cfg(feature = "testing")]
 pub(crate) use autoscale::Steps;
 pub use autoscale::{
@@ -54,7 +57,6 @@ pub use config::{
 };
 pub(crate) use custody::Custody;
 pub(crate) use desk::{Desk, Desks};
-pub use facts::Attempted;
 pub(crate) use facts::{Facts, Story};
 #[cfg(test)]
 pub(crate) use fuse::fuse_of;
@@ -71,5 +73,4 @@ pub(crate) use seat::Seat;
 pub(crate) use staff::staff;
 pub use through::Through;
 pub(crate) use tree::{is_killed, queue_child};
-pub use vitals::Condition;
 pub(crate) use vitals::Vitals;

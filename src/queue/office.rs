@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{Breakers, Burials, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals};
 use crate::client::{Births, Client, Wakeups};
+use crate::event::Bulletin;
 use crate::handler::Registry;
 use crate::job::NodeId;
 use crate::store::{NodeCard, Store};
@@ -31,6 +32,8 @@ pub(crate) struct Office {
     pub(crate) vitals: Vitals,
     pub(crate) counters: Counters,
     pub(crate) facts: Facts,
+    /// Where it is said what happens.
+    pub(crate) bulletin: Bulletin,
     pub(crate) recent_errors: RecentErrors,
     /// Where burials are told, if somebody wants to know.
     pub(crate) burials: Option<Arc<Burials>>,

@@ -8,56 +8,32 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// How a part of the board is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Condition {
-    /// It does its work.
-    Working,
-    /// It cannot at present, and tries again by itself.
-    Degraded {
-        /// What failed last.
-        reason: String,
-        /// Since when.
-        since: Instant,
-    },
-    /// It crashed more often than its supervisor allows, and is restarted after a pause.
-    Failed {
-        /// Its last exit.
-        reason: String,
-    },
-}
-
-impl Condition {
-    /// Whether it does its work.
-    #[must_use]
-    pub fn is_working(&self) -> bool {
-        matches!(self, Self::Working)
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Working => f.write_str("working"),
-            Self::Degraded { reason, since } => {
-                write!(f, "degraded for {:.1?}: {reason}", since.elapsed())
-            }
-            Self::Failed { reason } => write!(f, "failed: {reason}"),
-        }
-    }
-}
+use crate::client::Condition;
+use crate::event::{Bulletin, Event};
 
 /// The conditions of all parts, by role.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Vitals(Arc<Mutex<BTreeMap<String, Condition>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Vitals {
+    parts: Arc<Mutex<BTreeMap<String, Condition>>>,
+    bulletin: Bulletin,
+}
 
 impl Vitals {
+    pub(crate) fn new(bulletin: Bulletin) -> Self {
+        Self {
+            parts: Arc::default(),
+            bulletin,
+        }
+    }
+
     /// Says that a part works.
     pub(crate) fn working(&self, role: &str) {
         let earlier = self.lock().insert(role.to_owned(), Condition::Working);
         if let Some(Condition::Degraded { since, .. }) = earlier {
-            tracing::info!(role, after = ?since.elapsed(), "works again");
+            self.bulletin.say(Event::Recovered {
+                part: role.to_owned(),
+                after: since.elapsed(),
+            });
         }
     }
 
@@ -65,14 +41,22 @@ impl Vitals {
     pub(crate) fn degraded(&self, role: &str, reason: &(impl fmt::Display + ?Sized)) {
         let reason = reason.to_string();
         let mut vitals = self.lock();
-        let since = match vitals.get(role) {
-            Some(Condition::Degraded { since, .. }) => *since,
-            _ => {
-                tracing::warn!(role, reason, "degraded; tries again by itself");
-                Instant::now()
-            }
+        let earlier = match vitals.get(role) {
+            Some(Condition::Degraded { since, .. }) => Some(*since),
+            _ => None,
         };
-        vitals.insert(role.to_owned(), Condition::Degraded { reason, since });
+        let condition = Condition::Degraded {
+            reason: reason.clone(),
+            since: earlier.unwrap_or_else(Instant::now),
+        };
+        vitals.insert(role.to_owned(), condition);
+        drop(vitals);
+        if earlier.is_none() {
+            self.bulletin.say(Event::Degraded {
+                part: role.to_owned(),
+                reason,
+            });
+        }
     }
 
     /// Forgets a part that is no more.
@@ -87,6 +71,6 @@ impl Vitals {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Condition>> {
         // Nothing panics while it holds the lock, so a poisoned one guards a whole map.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct CallRow {
     pub(crate) payload: Vec<u8>,
     pub(crate) ordering_key: Option<String>,
     pub(crate) limit_key: Option<String>,
+    pub(crate) traceparent: Option<String>,
 }
 
 impl CallRow {
@@ -52,6 +53,7 @@ pub(super) struct Columns<'a> {
     pub(super) limit_keys: Vec<Option<&'a str>>,
     /// Whether an earlier row here has the same queue and ordering key.
     pub(super) repeated: Vec<bool>,
+    pub(super) traceparents: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -90,6 +92,7 @@ impl<'a> Columns<'a> {
         self.at_us.push(at_us);
         self.payloads.push(&row.payload);
         self.limit_keys.push(row.limit_key.as_deref());
+        self.traceparents.push(row.traceparent.as_deref());
     }
 }
 

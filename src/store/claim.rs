@@ -58,12 +58,16 @@ pub(crate) struct ClaimedJob {
     pub(crate) time_limit: Option<Duration>,
     pub(crate) backoff: Option<Backoff>,
     pub(crate) enqueued_at: DateTime<Utc>,
+    /// From when it could have been claimed to the claim, by the database's clock.
+    pub(crate) waited: Duration,
     pub(crate) version: i32,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) payload: Vec<u8>,
     pub(crate) ordering_key: Option<String>,
     /// It counts under the limits of its queue.
     pub(crate) is_limited: bool,
+    /// The trace context of who enqueued it.
+    pub(crate) traceparent: Option<String>,
 }
 
 impl ClaimedJob {
@@ -86,6 +90,8 @@ impl ClaimedJob {
             ordering_key: row.ordering_key,
             // In a queue with limits nobody is claimed at birth.
             is_limited: false,
+            waited: Duration::ZERO,
+            traceparent: row.traceparent,
         }
     }
 
@@ -110,12 +116,14 @@ type RowSql = (
     (Nullable<SmallInt>, Nullable<BigInt>, Nullable<Jsonb>),
     (Timestamptz, Integer, BigInt, Binary),
     (Nullable<Text>, Bool),
+    (Timestamptz, Nullable<Timestamptz>, Nullable<Text>),
 );
 type Row = (
     (i64, i32, String, i16, i32, i32),
     (Option<i16>, Option<i64>, Option<serde_json::Value>),
     (DateTime<Utc>, i32, i64, Vec<u8>),
     (Option<String>, bool),
+    (DateTime<Utc>, Option<DateTime<Utc>>, Option<String>),
 );
 
 impl Store {
@@ -210,11 +218,13 @@ fn time_limit(ms: i64) -> Duration {
     Duration::from_millis(ms.unsigned_abs())
 }
 
-fn claimed((identity, limits, call, keys): Row) -> ClaimedJob {
+fn claimed((identity, limits, call, keys, enqueue): Row) -> ClaimedJob {
     let (id, attempt, kind, priority, failures, deaths) = identity;
     let (max_attempts, time_limit_ms, backoff) = limits;
     let (enqueued_at, version, fingerprint, payload) = call;
     let (ordering_key, is_limited) = keys;
+    let (attempted_at, due_at, traceparent) = enqueue;
+    let waited = attempted_at - due_at.unwrap_or(enqueued_at);
     ClaimedJob {
         id: JobId::from_i64(id),
         attempt: Attempt::from_i32(attempt),
@@ -227,10 +237,13 @@ fn claimed((identity, limits, call, keys): Row) -> ClaimedJob {
         // A backoff that a newer build wrote and this one cannot read: the kind's own serves.
         backoff: backoff.and_then(|json| serde_json::from_value(json).ok()),
         enqueued_at,
+        // Below zero where the server's clock was set back.
+        waited: waited.to_std().unwrap_or_default(),
         version,
         fingerprint: Fingerprint::from_i64(fingerprint),
         payload,
         ordering_key,
         is_limited,
+        traceparent,
     }
 }

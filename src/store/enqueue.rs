@@ -57,6 +57,7 @@ macro_rules! diesel_binds {
             &typed::<Array<Nullable<Text>>, _>(&$columns.ordering_keys),
             &typed::<Array<Bool>, _>(&$columns.repeated),
             &typed::<Array<Nullable<Text>>, _>(&$columns.limit_keys),
+            &typed::<Array<Nullable<Text>>, _>(&$columns.traceparents),
         ]
     };
 }
@@ -79,6 +80,7 @@ macro_rules! raw_values {
             &$columns.ordering_keys,
             &$columns.repeated,
             &$columns.limit_keys,
+            &$columns.traceparents,
         ]
     };
 }

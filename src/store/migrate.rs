@@ -33,6 +33,10 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../migrations/2026-11-25-000004_control/up.sql"),
     },
     Migration {
+        version: "20261125000005",
+        up: include_str!("../../migrations/2026-11-25-000005_trace/up.sql"),
+    },
+    Migration {
         version: "20261125000006",
         up: include_str!("../../migrations/2026-11-25-000006_letters/up.sql"),
     },

@@ -26,6 +26,7 @@ mod postgres_types;
 mod queues;
 mod read;
 mod registry;
+mod sample;
 mod schedule;
 mod settings;
 mod settle;
@@ -54,7 +55,8 @@ pub(crate) use explain::{Ended, Place, Standing};
 pub(crate) use letters::DeadPart;
 pub use letters::{DeadFilter, DeadGroup, DeadLetter};
 pub(crate) use lifeline::{Lifeline, Renewal};
-pub(crate) use nodes::{Fate, Finding, NodeCard, RescuedJob, Troubled};
+pub use nodes::Fate;
+pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
 pub(crate) use ordering::{OrderingKey, TurnAfter};
 pub(crate) use queues::Depth;
@@ -62,6 +64,7 @@ pub use queues::QueueInfo;
 pub use read::{Arguments, JobFilter, JobInfo};
 pub(crate) use registry::WorkerReport;
 pub use registry::{CurrentAttempt, NodeInfo, WorkerInfo};
+pub use sample::{PoolInfo, QueueDepth, Vitality};
 pub(crate) use settings::{Change, Steer, Steering, Workers};
 pub use settings::{QueueMode, Scope, Standstill};
 pub(crate) use settle::Settlement;
@@ -132,6 +135,7 @@ statements!(
     requeue,
     rescue,
     resume,
+    sample,
     serve,
     settings,
     settle,
@@ -142,6 +146,7 @@ statements!(
     unblock,
     unlimit,
     verify,
+    vitality,
     workers,
 );
 

@@ -45,7 +45,7 @@ pub(crate) struct RescuedJob {
 
 /// What became of a job whose node died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It is available again.
     Rescued,
     /// Too many processes died under it: it is buried.

@@ -18,8 +18,8 @@ use diesel_async::{
 };
 use futures_util::future::BoxFuture;
 
-use super::Database;
 use super::statement::{Bind, Bound, Statement};
+use super::{Database, PoolInfo};
 use crate::Error;
 
 /// What a connection is for.
@@ -142,6 +142,18 @@ impl LanePool {
             is_busy: false,
             limit: self.limit,
         })
+    }
+
+    /// How the pool is now.
+    pub(super) fn info(&self, lane: &'static str) -> PoolInfo {
+        let status = self.pool.status();
+        PoolInfo {
+            lane,
+            max: status.max_size,
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            waiting: status.waiting,
+        }
     }
 
     fn no_connection(&self, cause: diesel_async::pooled_connection::deadpool::PoolError) -> Error {

@@ -4,6 +4,8 @@
 //! A tokio broadcast channel: publishing never waits, and a subscriber that falls behind by more
 //! than the capacity is told how many events it [missed](Lagged).
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::broadcast;
@@ -16,21 +18,38 @@ pub const EVENT_CAPACITY: usize = 1024;
 
 /// The event stream of a tree. Make one before the tree to see its first starts, and hand it to
 /// [`SupervisorSpec::events`](super::SupervisorSpec::events).
-#[derive(Clone, Debug)]
-pub struct Events(broadcast::Sender<Event>);
+#[derive(Clone)]
+pub struct Events {
+    stream: broadcast::Sender<Event>,
+    listener: Option<Listener>,
+}
+
+type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
 impl Events {
     /// A stream whose subscribers may fall behind by `capacity` events, at least 1. Memory for that
     /// many events is taken at once.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self(broadcast::Sender::new(capacity.max(1)))
+        Self {
+            stream: broadcast::Sender::new(capacity.max(1)),
+            listener: None,
+        }
+    }
+
+    /// Calls `listen` with every event before any subscriber gets it, in the supervisor that publishes
+    /// it: it must neither block nor panic. Unlike a subscriber it can miss none. The last one given
+    /// counts.
+    #[must_use]
+    pub fn listener(mut self, listen: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listen));
+        self
     }
 
     /// Follows the stream from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        Subscription::to(&self.0)
+        Subscription::to(&self.stream)
     }
 
     pub(super) fn publish(&self, path: ChildPath, kind: EventKind) {
@@ -40,8 +59,19 @@ impl Events {
             at: SystemTime::now(),
             kind,
         };
+        if let Some(listen) = &self.listener {
+            listen(&event);
+        }
         // An error says that nobody is subscribed, which is nobody's loss.
-        let _ = self.0.send(event);
+        let _ = self.stream.send(event);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@ use super::attempts::{Attempts, Mishap};
 use super::tail::Tail;
 use super::{Proxy, TestTree, ThrowawayDatabase};
 use crate::board::Builder;
-use crate::queue::Attempted;
+use crate::event::{Attempted, Event};
 use crate::store::Database;
 use crate::{Board, Client, Error};
 
@@ -45,7 +45,7 @@ pub struct TestBoard {
     board: Board,
     pub(super) tree: TestTree,
     /// Every attempt that has ended.
-    pub(super) ended: Tail<Attempted>,
+    pub(super) ended: Tail<Attempted, Event>,
     pub(super) attempts: Attempts,
     pub(super) proxy: Proxy,
     pub(super) mode: Mode,
@@ -118,7 +118,7 @@ impl TestBoard {
         let board = board.start().await?;
         Ok(Self {
             tree: TestTree::of(board.supervisor()),
-            ended: Tail::of(|| board.tap()),
+            ended: Tail::picking(|| board.events(), ended),
             board,
             attempts,
             proxy,
@@ -166,6 +166,13 @@ impl TestBoard {
     /// As [`Board::shutdown`].
     pub async fn end(self) -> Result<(), Error> {
         self.board.shutdown().await
+    }
+}
+
+fn ended(event: Event) -> Option<Attempted> {
+    match event {
+        Event::Attempted(attempted) => Some(attempted),
+        _ => None,
     }
 }
 

@@ -214,6 +214,7 @@ impl Perform {
             signal: self.signal.clone(),
             span: tracing::info_span!("attempt", kind = self.call.kind()),
             attachments: self.attachments.clone(),
+            traceparent: self.call.traceparent.as_deref().map(str::to_owned),
         }
     }
 }

@@ -9,24 +9,36 @@ use crate::supervision::{Lagged, Subscription};
 
 /// Everything that a stream has published since.
 #[derive(Debug)]
-pub(super) struct Tail<T> {
-    entries: Arc<Mutex<Entries<T>>>,
+pub(super) struct Tail<T, S = T> {
+    entries: Arc<Mutex<Entries<T, S>>>,
     growth: watch::Receiver<()>,
     watcher: AbortHandle,
 }
 
 /// Readers take in what is new themselves, so that they see all that was published before they look.
 #[derive(Debug)]
-struct Entries<T> {
-    source: Subscription<T>,
+struct Entries<T, S> {
+    source: Subscription<S>,
+    pick: fn(S) -> Option<T>,
     read: Vec<T>,
 }
 
 impl<T: Clone + Send + 'static> Tail<T> {
     /// Begins to keep what is published, from two subscriptions to the same stream.
     pub(super) fn of(subscribe: impl Fn() -> Subscription<T>) -> Self {
+        Self::picking(subscribe, Some)
+    }
+}
+
+impl<T: Send + 'static, S: Clone + Send + 'static> Tail<T, S> {
+    /// Begins to keep what is picked of all that is published.
+    pub(super) fn picking(
+        subscribe: impl Fn() -> Subscription<S>,
+        pick: fn(S) -> Option<T>,
+    ) -> Self {
         let entries = Arc::new(Mutex::new(Entries {
             source: subscribe(),
+            pick,
             read: Vec::new(),
         }));
         let (grown, growth) = watch::channel(());
@@ -56,17 +68,17 @@ impl<T: Clone + Send + 'static> Tail<T> {
     }
 }
 
-impl<T> Drop for Tail<T> {
+impl<T, S> Drop for Tail<T, S> {
     fn drop(&mut self) {
         self.watcher.abort();
     }
 }
 
-impl<T: Clone> Entries<T> {
+impl<T, S: Clone> Entries<T, S> {
     fn read(&mut self) -> &[T] {
         while let Some(next) = self.source.try_next() {
             match next {
-                Ok(entry) => self.read.push(entry),
+                Ok(entry) => self.read.extend((self.pick)(entry)),
                 Err(Lagged(missed)) => {
                     tracing::error!(missed, "a test could not keep up; its counts are wrong");
                 }

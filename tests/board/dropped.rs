@@ -34,6 +34,13 @@ async fn cut_off<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     .await
 }
 
+/// How many migrations there are.
+fn migrations() -> i64 {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries.filter(|entry| entry.path().is_dir()).count() as i64
+}
+
 /// What a test looks at the database with.
 struct Beside(tokio_postgres::Client);
 
@@ -180,10 +187,7 @@ async fn a_migration_cut_off_at_any_await_is_whole_or_nothing() {
         polls += 1;
     }
     let recorded = "select count(*) from callboard.__diesel_schema_migrations";
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-    let entries = std::fs::read_dir(folder).unwrap();
-    let migrations = entries.filter(|entry| entry.as_ref().unwrap().path().is_dir());
-    assert_eq!(beside.count(recorded).await, migrations.count() as i64);
+    assert_eq!(beside.count(recorded).await, migrations());
     let board = Board::builder(database_at(&url)).without_migrations();
     board.start().await.unwrap().shutdown().await.unwrap();
 }

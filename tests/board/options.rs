@@ -101,6 +101,14 @@ async fn options_of_a_board_are_refused_with_value_and_expectation() {
             ["Board::lease", "sweep_every 1844", "three times"],
         ),
         (
+            board().sample_every(999 * MS),
+            ["Board::sample_every", "is 999ms", "1s to a day"],
+        ),
+        (
+            board().sample_every(Duration::MAX),
+            ["Board::sample_every", "is 1844", "1s to a day"],
+        ),
+        (
             board().max_deaths(0),
             ["Board::max_deaths", "is 0", "at least 1"],
         ),

@@ -266,5 +266,6 @@ fn parts(attempt: &Attempt, signal: StopSignal, client: Client) -> ContextParts 
         signal,
         span,
         attachments: Attachments::default(),
+        traceparent: attempt.traceparent.clone(),
     }
 }

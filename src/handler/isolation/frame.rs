@@ -58,6 +58,7 @@ pub(super) struct Attempt {
     pub(super) enqueued_at: i64,
     pub(super) time_left: Duration,
     pub(super) node: i64,
+    pub(super) traceparent: Option<String>,
     /// The board's schema, for a completion in the handler's own transaction.
     pub(super) schema: String,
     pub(super) version: i32,

@@ -95,6 +95,7 @@ fn errand(cx: &mut Context, stored: Stored<'_>) -> Errand {
         enqueued_at: facts.enqueued_at.timestamp_micros(),
         time_left: cx.time_left(),
         node: cx.node().as_i64(),
+        traceparent: facts.traceparent,
         schema: cx.client().schema().to_owned(),
         version: stored.version,
         fingerprint: stored.fingerprint.as_i64(),

@@ -40,4 +40,4 @@ update callboard.jobs
               limit $7
                 for update skip locked))
 returning id, attempt, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
-          enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited
+          enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, attempted_at, due_at, traceparent

@@ -1,21 +1,21 @@
--- As enqueue, and claims at once for a node ($16) those that it has asked for ($15): they are its own from
+-- As enqueue, and claims at once for a node ($17) those that it has asked for ($16): they are its own from
 -- their birth, at attempt 1. Answers, in the order of the calls, with the ids, whether they are claimed, and
 -- when they were enqueued.
 --
 -- Claim order holds: nobody is claimed here while a job of its queue that is as urgent or more waits for a
--- node that knows its kind ($17: the kinds of this one). Whoever waits has a smaller id, so the priority of
--- the first tells. It is asked once for each queue in question ($18). In a queue with limits nobody is claimed
+-- node that knows its kind ($18: the kinds of this one). Whoever waits has a smaller id, so the priority of
+-- the first tells. It is asked once for each queue in question ($19). In a queue with limits nobody is claimed
 -- here: those are counted by its claims.
 with waiting as materialized (
     select queue,
            case when exists (select from callboard.limits l where l.queue = wanted.queue) then -32768
-                else callboard.first_waiting(queue, $17::text[]) end as priority
-      from unnest($18::text[]) as wanted (queue)
+                else callboard.first_waiting(queue, $18::text[]) end as priority
+      from unnest($19::text[]) as wanted (queue)
 )
 insert into callboard.jobs
        (queue, kind, state, priority, max_attempts, time_limit_ms, backoff,
         args_version, args_fingerprint, due_at, args, ordering_key, limit_key, is_behind,
-        enqueued_at, attempt, node, attempted_at)
+        enqueued_at, attempt, node, attempted_at, traceparent)
 select queue, kind,
        case when is_claimed then 'executing' when due_at > now then 'scheduled' else 'available' end,
        priority, max_attempts, time_limit_ms, backoff::jsonb, args_version, args_fingerprint,
@@ -24,7 +24,7 @@ select queue, kind,
        ordering_key is not null
            and (is_repeated or callboard.is_key_taken(queue, ordering_key)),
        now, case when is_claimed then 1 else 0 end,
-       case when is_claimed then $16::bigint end, case when is_claimed then now end
+       case when is_claimed then $17::bigint end, case when is_claimed then now end, traceparent
   from (select timed.*,
                coalesce(timestamptz 'epoch' + at_us * interval '1 microsecond',
                         now + after_ms * interval '1 millisecond') as due_at
@@ -34,8 +34,8 @@ select queue, kind,
                                   from waiting w where w.queue = call.queue) as is_claimed
                   from unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::bigint[],
                               $6::text[], $7::integer[], $8::bigint[], $9::bigint[], $10::bigint[],
-                              $11::bytea[], $12::text[], $13::boolean[], $14::text[], $15::boolean[])
+                              $11::bytea[], $12::text[], $13::boolean[], $14::text[], $15::text[], $16::boolean[])
                        as call (queue, kind, priority, max_attempts, time_limit_ms, backoff,
                                 args_version, args_fingerprint, after_ms, at_us, args, ordering_key,
-                                is_repeated, limit_key, is_wanted)) as timed) as due
+                                is_repeated, limit_key, traceparent, is_wanted)) as timed) as due
 returning id, state = 'executing', enqueued_at

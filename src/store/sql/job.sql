@@ -1,5 +1,6 @@
 -- Where a job stands, wherever it lies. The history is looked at last, and only if need be.
-select id, queue, kind, state, priority, attempt, failures, deaths, enqueued_at, due_at, attempted_at,
+select id, queue, kind, state, priority, attempt, failures, deaths, enqueued_at,
+       case when state in ('scheduled', 'retryable') then due_at end as due_at, attempted_at,
        null::timestamptz as finished_at, null::jsonb as output, errors, null::text as reason, node,
        args_version, args_fingerprint, args, ordering_key, limit_key, is_behind,
        progress_done, progress_of, progress_message, progress_attempt, progressed_at, saved_at

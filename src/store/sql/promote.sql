@@ -1,6 +1,7 @@
--- Moves up to $1 due jobs to available, the longest due first, and answers with their queues.
+-- Moves up to $1 due jobs to available, the longest due first, and answers with their queues. When they were
+-- due stays, since their wait for a worker counts from there.
 update callboard.jobs
-   set state = 'available', due_at = null
+   set state = 'available'
  where ctid = any(array(
        select ctid from callboard.jobs
         where state in ('scheduled', 'retryable') and due_at <= clock_timestamp()

@@ -2,7 +2,7 @@
 -- lost. ($3, $4: the attempts in its hands. An earlier attempt of the same job may still be among them,
 -- if the answer to its settlement is on its way.) They are handed out like freshly claimed ones.
 select id, attempt, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
-       enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited
+       enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, attempted_at, due_at, traceparent
   from callboard.jobs
  where state = 'executing' and node = $1 and queue = $2
    and (id, attempt) not in (select * from unnest($3::bigint[], $4::integer[]))

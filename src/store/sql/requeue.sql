@@ -18,10 +18,10 @@ risen as (
     delete from callboard.dead_letters d using chosen c where d.id = c.id returning d.*
 )
 insert into callboard.jobs
-       (id, args_fingerprint, enqueued_at, time_limit_ms, attempt, args_version, priority, max_attempts,
-        state, queue, kind, ordering_key, limit_key, backoff, errors, args)
-select id, args_fingerprint, enqueued_at, time_limit_ms, attempt, args_version, priority, max_attempts,
-       'available', queue, kind, ordering_key, limit_key, backoff, errors, args
+       (id, args_fingerprint, enqueued_at, due_at, time_limit_ms, attempt, args_version, priority, max_attempts,
+        state, queue, kind, ordering_key, limit_key, backoff, errors, traceparent, args)
+select id, args_fingerprint, enqueued_at, clock_timestamp(), time_limit_ms, attempt, args_version, priority, max_attempts,
+       'available', queue, kind, ordering_key, limit_key, backoff, errors, traceparent, args
   from risen
  order by id
 returning id, queue, priority

@@ -32,7 +32,7 @@ charged as materialized (
 ),
 rescued as (
     update callboard.jobs j
-       set state = 'available', node = null, deaths = c.deaths,
+       set state = 'available', node = null, deaths = c.deaths, due_at = clock_timestamp(),
            errors = coalesce(j.errors, '[]') || (c.failure || jsonb_build_object('attempt', j.attempt))
       from charged c
      where j.id = c.id and c.fate = 'rescued'
@@ -49,11 +49,11 @@ buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
             deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
-            limit_key, backoff, error_fingerprint, errors, diagnostics, args)
+            limit_key, backoff, error_fingerprint, errors, diagnostics, traceparent, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
            all_deaths, args_version, priority, max_attempts, 'quarantined', queue, kind, ordering_key,
            limit_key, backoff,
-           $3, all_errors, jsonb_strip_nulls(jsonb_build_object('recent_errors', $4::jsonb -> kind)), args
+           $3, all_errors, jsonb_strip_nulls(jsonb_build_object('recent_errors', $4::jsonb -> kind)), traceparent, args
       from ended
      where fate = 'quarantined'
 ),

@@ -39,7 +39,8 @@ moved as (
        set state = case h.verb when 'retry' then 'retryable' when 'snooze' then 'scheduled'
                                else 'available' end,
            failures = j.failures + case h.verb when 'retry' then 1 else 0 end,
-           due_at = clock_timestamp() + h.after_ms * interval '1 millisecond',
+           -- Of a released job: since when it waits for a worker again.
+           due_at = clock_timestamp() + coalesce(h.after_ms, 0) * interval '1 millisecond',
            node = null,
            errors = h.errors
       from held h
@@ -57,7 +58,7 @@ buried as (
     insert into callboard.dead_letters
            (id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures,
             deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
-            limit_key, backoff, error_fingerprint, errors, diagnostics, args)
+            limit_key, backoff, error_fingerprint, errors, diagnostics, traceparent, args)
     select id, args_fingerprint, enqueued_at, attempted_at, node, time_limit_ms, attempt, failures + 1,
            deaths, args_version, priority, max_attempts, reason, queue, kind, ordering_key,
            limit_key, backoff,
@@ -66,7 +67,7 @@ buried as (
                (select count(*) from (select from callboard.jobs q
                                        where q.queue = ended.queue and q.state = 'available' and not q.is_behind
                                        limit 10000) as capped)),
-           args
+           traceparent, args
       from ended
      where verb = 'bury'
 )
