@@ -106,7 +106,9 @@ fn arrive(
     };
     let to = lock(fetcher).clone();
     // If it is gone, the leases are dropped, which releases them; its successor looks after doubts.
-    drop(to.map(|to| to.send(message)));
+    if let Some(to) = to {
+        let _gone = to.send(message);
+    }
 }
 
 fn lock(
