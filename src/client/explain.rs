@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::Client;
 use crate::Error;
 use crate::job::{Attempt, BreakerState, BuryReason, JobId, JobState, NodeId};
-use crate::store::{BreakerInfo, Ended, Place, Standing, Standstill};
+use crate::store::{BreakerInfo, Ended, Place, ReachedLimit, Standing, Standstill};
 
 /// Why a job does not run, or that it does, or did.
 ///
@@ -119,6 +119,13 @@ pub enum Reason {
         /// That breaker.
         breaker: BreakerInfo,
     },
+    /// A limit of its queue is used up.
+    LimitReached {
+        /// The queue.
+        queue: String,
+        /// Which limit, of which key.
+        limit: ReachedLimit,
+    },
     /// An earlier job with its ordering key has not ended.
     Behind {
         /// The key.
@@ -144,7 +151,7 @@ pub enum Reason {
 }
 
 impl Client {
-    /// Why a job does not run: two questions to the database, for a person in trouble. It may count up to ten
+    /// Why a job does not run: three questions to the database, for a person in trouble. It may count up to ten
     /// thousand jobs, so it is not for a hot path.
     ///
     /// # Errors
@@ -270,7 +277,11 @@ fn kept(standing: &Standing) -> Vec<Reason> {
     };
     let breaker = breaker.filter(|breaker| is_open(breaker.state));
     let breaker = breaker.map(|breaker| Reason::BreakerOpen { breaker });
-    let reasons = [halted, unserved, breaker, behind];
+    let limit = standing.limit.clone().map(|limit| Reason::LimitReached {
+        queue: standing.queue.clone(),
+        limit,
+    });
+    let reasons = [halted, unserved, breaker, limit, behind];
     reasons.into_iter().flatten().collect()
 }
 
@@ -333,6 +344,9 @@ impl fmt::Display for Reason {
                 "the queue {queue:?} is paused or stopped on each of the {nodes} live nodes that could run it"
             ),
             Self::BreakerOpen { breaker } => write!(f, "the {breaker}"),
+            Self::LimitReached { queue, limit } => {
+                write!(f, "the queue {queue:?} has reached a limit: {limit}")
+            }
             Self::Behind {
                 ordering_key,
                 job,

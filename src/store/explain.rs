@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 use super::queues::COUNT_CAP;
 use super::settings::Standstill;
 use super::statement::{Bind, typed};
-use super::{BreakerInfo, Store};
+use super::{BreakerInfo, ReachedLimit, Store};
 use crate::Error;
 use crate::job::{Attempt, BuryReason, JobId, JobState, NodeId};
 
@@ -32,6 +32,8 @@ pub(crate) struct Standing {
     pub(crate) ahead: u32,
     /// The breaker of its kind.
     pub(crate) breaker: Option<BreakerInfo>,
+    /// The limit of its queue that is used up.
+    pub(crate) limit: Option<ReachedLimit>,
 }
 
 /// Where a job lies.
@@ -104,6 +106,7 @@ impl Store {
     /// How a job stands; `None` if there is no such job.
     pub(crate) async fn explain(&self, id: JobId) -> Result<Option<Standing>, Error> {
         let mut session = self.clients().await?;
+        let job = id;
         let (id, cap) = (id.as_i64(), i64::from(COUNT_CAP));
         let binds: [&dyn Bind; 2] = [&typed::<BigInt, _>(&id), &typed::<BigInt, _>(&cap)];
         let rows = session
@@ -113,6 +116,7 @@ impl Store {
             return Ok(None);
         };
         let mut standing = standing(row)?;
+        standing.limit = self.reached_limit(&mut session, job).await?;
         let breakers = self.read_breakers(session, Some(&standing.kind)).await?;
         standing.breaker = breakers.into_iter().next().map(|breaker| breaker.info);
         Ok(Some(standing))
@@ -182,5 +186,6 @@ fn standing(
         nodes: (count(numbers.0), count(numbers.1), count(numbers.2)),
         ahead: count(numbers.3),
         breaker: None,
+        limit: None,
     })
 }

@@ -1,14 +1,15 @@
 //! Limits of queues: set, read, and forgotten where nobody needs them.
 
+use std::fmt;
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text};
+use diesel::sql_types::{BigInt, Double, Integer, Jsonb, Nullable, Text};
 
 use super::Store;
 use super::pool::Session;
 use super::statement::typed;
 use crate::Error;
-use crate::job::{Limits, Starts};
+use crate::job::{JobId, Limits, Starts};
 
 type LimitsSql = (
     Nullable<Integer>,
@@ -25,7 +26,91 @@ type LimitsRow = (
     serde_json::Value,
 );
 
+/// A limit that keeps a job waiting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReachedLimit {
+    /// As many jobs run as may, of the queue or of the job's key.
+    Running {
+        /// How many may.
+        limit: u32,
+        /// The key, if it is its limit.
+        key: Option<String>,
+    },
+    /// As many jobs have started as may in a period, of the queue or of the job's key.
+    Starts {
+        /// How many may.
+        limit: u32,
+        /// In so much time.
+        every: Duration,
+        /// The key, if it is its limit.
+        key: Option<String>,
+        /// When the next may start.
+        next_in: Duration,
+    },
+}
+
+impl fmt::Display for ReachedLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_key = |key: &Option<String>| match key {
+            Some(key) => format!(" of the key {key:?}"),
+            None => String::new(),
+        };
+        match self {
+            Self::Running { limit, key } => {
+                let key = of_key(key);
+                write!(
+                    f,
+                    "no more than {limit} jobs{key} may run at once on all nodes, and so many do"
+                )
+            }
+            Self::Starts {
+                limit,
+                every,
+                key,
+                next_in,
+            } => {
+                let key = of_key(key);
+                write!(
+                    f,
+                    "no more than {limit} jobs{key} may start within {every:?} on all nodes, and the next may in \
+                     {next_in:.1?}"
+                )
+            }
+        }
+    }
+}
+
+type ReachedSql = (
+    (Nullable<Integer>, BigInt),
+    (Nullable<Text>, Nullable<Integer>, BigInt),
+    (Nullable<Integer>, Nullable<BigInt>, Nullable<Double>),
+    (Nullable<Integer>, Nullable<BigInt>, Nullable<Double>),
+);
+type ReachedRow = (
+    (Option<i32>, i64),
+    (Option<String>, Option<i32>, i64),
+    (Option<i32>, Option<i64>, Option<f64>),
+    (Option<i32>, Option<i64>, Option<f64>),
+);
+
 impl Store {
+    /// Which limit of its queue keeps an available job waiting, if one does.
+    pub(super) async fn reached_limit(
+        &self,
+        session: &mut Session,
+        id: JobId,
+    ) -> Result<Option<ReachedLimit>, Error> {
+        let rows = session
+            .fetch::<ReachedSql, ReachedRow>(
+                "explain a job",
+                &self.sql().reached,
+                &[&typed::<BigInt, _>(&id.as_i64())],
+            )
+            .await?;
+        Ok(rows.into_iter().next().and_then(reached))
+    }
+
     /// Sets the limits of a queue for all nodes. What executes already counts from then on.
     pub(crate) async fn limit(&self, queue: &str, limits: &Limits) -> Result<(), Error> {
         let count = |count: Option<u32>| count.map(u32::cast_signed);
@@ -123,4 +208,29 @@ fn limits((running, running_per_key, together, per_key, weights): LimitsRow) -> 
         starts_per_key: starts(per_key),
         weights,
     }
+}
+
+fn reached(row: ReachedRow) -> Option<ReachedLimit> {
+    let ((running, run), (key, per_key, run_of_key), together, of_key) = row;
+    let runs_full = |limit: Option<i32>, running: i64, key: Option<String>| {
+        let limit = limit?;
+        let is_full = running >= i64::from(limit);
+        let limit = limit.unsigned_abs();
+        is_full.then_some(ReachedLimit::Running { limit, key })
+    };
+    let starts_full = |(count, every_ms, tokens): (Option<i32>, Option<i64>, Option<f64>), key| {
+        let (count, every_ms, tokens) = (count?, every_ms?, tokens?);
+        let missing = (1.0 - tokens) / f64::from(count);
+        let next_in = Duration::from_secs_f64((missing * every_ms as f64 / 1000.0).max(0.0));
+        (tokens < 1.0).then_some(ReachedLimit::Starts {
+            limit: count.unsigned_abs(),
+            every: Duration::from_millis(every_ms.unsigned_abs()),
+            key,
+            next_in,
+        })
+    };
+    runs_full(running, run, None)
+        .or_else(|| runs_full(key.as_ref().and(per_key), run_of_key, key.clone()))
+        .or_else(|| starts_full(together, None))
+        .or_else(|| starts_full(of_key, key.clone()))
 }

@@ -55,6 +55,7 @@ pub(crate) use explain::{Ended, Place, Standing};
 pub(crate) use letters::DeadPart;
 pub use letters::{DeadFilter, DeadGroup, DeadLetter};
 pub(crate) use lifeline::{Lifeline, Renewal};
+pub use limits::ReachedLimit;
 pub use nodes::Fate;
 pub(crate) use nodes::{Finding, NodeCard, RescuedJob, Troubled};
 pub(crate) use notify::{Listener, Notice, Origin};
@@ -127,6 +128,7 @@ statements!(
     promote,
     prove,
     queues,
+    reached,
     recall,
     reclaim,
     register,

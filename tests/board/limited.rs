@@ -145,6 +145,9 @@ async fn a_limit_is_used_up_by_what_runs_on_another_node() {
         assert_eq!(number(&rows, executing).await, 2);
     }
     assert_eq!(second.counts().claimed, 0);
+    let why = second.client().explain(jobs[3]).await.unwrap().to_string();
+    let expected = "no more than 2 jobs may run at once on all nodes, and so many do";
+    assert!(why.contains(expected), "{why}");
     scene.gate.close();
     all_complete(&first, &jobs).await;
 }
@@ -272,6 +275,9 @@ async fn the_starts_of_each_key_are_counted_by_themselves() {
     let mut started = scene.started();
     started.sort_unstable();
     assert_eq!(started, ["a", "a", "b", "b", "b"]);
+    let why = board.client().explain(jobs[10]).await.unwrap().to_string();
+    let expected = "no more than 2 jobs of the key \"a\" may start within 3600s on all nodes, and the next may in";
+    assert!(why.contains(expected), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
