@@ -130,7 +130,8 @@ impl Claimer {
             }
         }
         // Breakers may keep every kind waiting, and looking for none of them would read all that wait.
-        let jobs = match request.kinds.is_empty() || request.limit == 0 {
+        let wants_none = request.limit == 0 && request.suspects == 0;
+        let jobs = match request.kinds.is_empty() || wants_none {
             true => Vec::new(),
             false => self.available(request).await?,
         };

@@ -353,8 +353,12 @@ impl Fetcher {
         self.claim_up_to(limit);
     }
 
+    /// Claims so many; none, if it is only to look for what nobody here holds.
     fn claim_up_to(&mut self, limit: u32) {
-        let alone = self.try_alone();
+        let alone = match limit {
+            0 => None,
+            _ => self.try_alone(),
+        };
         let request = ClaimRequest {
             kinds: self.args.office.breakers.free(),
             above: self.hint.above(Instant::now()),
