@@ -86,6 +86,18 @@ impl AutoscalerState {
         }
     }
 
+    /// How many jobs this node holds that no worker has begun: they were claimed ahead.
+    fn unbegun(&self) -> u32 {
+        let AutoscalerArgs { office, desk, .. } = &self.args;
+        let held = office.custody.held_in(&desk.queue.name).len() as u32;
+        let seats = desk.seats_taken().into_iter();
+        let running: u32 = seats
+            .filter_map(|seat| seat.occupation())
+            .map(|occupation| occupation.jobs)
+            .sum();
+        held.saturating_sub(running)
+    }
+
     fn scale(&mut self, worked: &Worked, depth: &Depth) {
         let AutoscalerArgs {
             office,
@@ -98,7 +110,7 @@ impl AutoscalerState {
             workers,
             busy: worked.busy,
             busy_lately: worked.busy_lately,
-            waiting: depth.waiting,
+            waiting: depth.waiting.saturating_add(self.unbegun()),
             oldest: depth.oldest,
             nodes: depth.nodes.max(1),
             finished_per_second: worked.finished_per_second,

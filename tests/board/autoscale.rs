@@ -80,6 +80,25 @@ async fn workers_come_with_the_jobs_and_go_with_them_and_no_running_job_is_distu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_are_claimed_ahead_count_as_waiting() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waiting = Policy::new(|reading| reading.waiting);
+    let board = board_on(database().await, |board| {
+        let autoscale = Autoscale::between(1, 4).every(OFTEN).policy(waiting);
+        // A worker takes all of them into its hands, so none waits on the board.
+        let queue = Queue::new("default").max_demand(10).autoscale(autoscale);
+        board
+            .queue(sharing(queue, &gate))
+            .functions(functions![wait])
+    })
+    .await;
+    let jobs = board.client().enqueue_many((0..5).map(|_| call!(wait())));
+    jobs.await.unwrap();
+    until_workers(&board, 4).await;
+    gate.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_was_set_by_hand_holds_until_it_is_taken_back() {
     let gate = Arc::new(Semaphore::new(0));
     let many = Policy::new(|_| 6);

@@ -19,7 +19,8 @@ pub struct Reading {
     /// The running mean of that, in which the newest period weighs 0.3: jobs that come at random keep now
     /// more and now fewer busy.
     pub busy_lately: f64,
-    /// Jobs of the queue that wait to be claimed by any node; at most [`MAX_WAITING`] are counted.
+    /// Jobs of the queue that wait for a worker: on the board, for any node (at most [`MAX_WAITING`] are counted),
+    /// or claimed ahead by this one.
     pub waiting: u32,
     /// How long the oldest of the next hundred has been on the board; zero if none waits. One that waited for its
     /// time or for a retry counts from its enqueue.
