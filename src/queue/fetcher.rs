@@ -9,24 +9,23 @@
 //! never cut off; leases that find nobody are dropped, and answer for themselves. Workers subscribe to
 //! the successor.
 
+mod orders;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::arrivals::Arrivals;
 use super::claim_hint::ClaimHint;
 use super::claimer::{Claimed, Claimer};
-use super::fuse::Rationed;
 use super::lease::Lease;
 use super::look_ahead::LookAhead;
-use super::rationing::{Rationing, hand_out};
+use super::rationing::Rationing;
 use super::{Counters, Desk, Office, Patience, Queue};
 use crate::Error;
 use crate::client::{Interest, Loan};
 use crate::planted::{Bug, planted};
 use crate::stage::{Mailbox, Outlet, Producer, StageResult};
-use crate::store::{ClaimBound, ClaimRequest, Notice};
+use crate::store::Notice;
 
 /// How many jobs one claim takes at most.
 const MAX_CLAIM: u32 = 5_000;
@@ -351,101 +350,6 @@ impl Fetcher {
             return self.rest_if_full(outlet);
         }
         self.claim_up_to(limit);
-    }
-
-    /// Claims so many; none, if it is only to look for what nobody here holds.
-    fn claim_up_to(&mut self, limit: u32) {
-        let alone = match limit {
-            0 => None,
-            _ => self.try_alone(),
-        };
-        let request = ClaimRequest {
-            kinds: self.args.office.breakers.free(),
-            above: self.hint.above(Instant::now()),
-            limit,
-            suspects: u32::from(alone.is_some()),
-            ..self.request()
-        };
-        self.flow = Flow::InFlight { woken: false };
-        self.send(request, alone, None);
-    }
-
-    /// Claims jobs of a breaker that lets few through, apart from all others: only what is asked for, since
-    /// what is claimed ahead would keep others from trying. Tells whether there are any to claim.
-    fn claim_rationed(&mut self, outlet: &Outlet<Lease>) -> bool {
-        let asked = outlet.demand().min(self.room()) as u32;
-        let rations = match asked {
-            0 => None,
-            asked => self.rationing.take(asked, self.workers(outlet)),
-        };
-        let Some(rations) = rations else {
-            return false;
-        };
-        // One of them is for a suspect now and then, so that neither keeps the other waiting.
-        let alone = self.try_alone().filter(|_| fastrand::bool());
-        let suspects = u32::from(alone.is_some());
-        let request = ClaimRequest {
-            kinds: Arc::clone(&rations.fuse().kinds),
-            limit: rations.count() - suspects,
-            suspects,
-            ..self.request()
-        };
-        // Afterwards it goes on with all others as if it had not looked.
-        self.flow = Flow::InFlight {
-            woken: self.flow == Flow::Open,
-        };
-        self.send(request, alone, Some(rations));
-        true
-    }
-
-    /// How many workers there are; behind stages of the queue's own they are not seen from here.
-    fn workers(&self, outlet: &Outlet<Lease>) -> u32 {
-        match self.args.queue.through.is_empty() {
-            true => outlet.consumers() as u32,
-            false => self.args.desk.wanted_workers(),
-        }
-    }
-
-    /// A claim for nothing, to be filled in.
-    fn request(&self) -> ClaimRequest {
-        ClaimRequest {
-            node: self.args.office.node,
-            queue: Arc::clone(&self.args.queue.name),
-            kinds: Arc::from([]),
-            above: ClaimBound::NONE,
-            limit: 0,
-            suspects: 0,
-        }
-    }
-
-    /// Leave to run a suspect, which only one may have.
-    fn try_alone(&self) -> Option<OwnedSemaphorePermit> {
-        let suspects = Arc::clone(&self.args.office.suspects);
-        suspects.try_acquire_owned().ok()
-    }
-
-    fn send(
-        &self,
-        request: ClaimRequest,
-        alone: Option<OwnedSemaphorePermit>,
-        rations: Option<Rationed>,
-    ) {
-        let (claimer, myself) = (self.args.claimer.clone(), self.myself.clone());
-        // A task of its own, never cut off: once the statement is sent, its answer must become leases.
-        tokio::spawn(async move {
-            let mut claimed = claimer.claim(request, alone).await;
-            if let Some(rations) = rations {
-                claimed.rationed_by = Some(Arc::clone(&rations.fuse().name));
-                hand_out(
-                    rations,
-                    claimed.leases.as_mut().map_or(&mut [], Vec::as_mut_slice),
-                );
-            }
-            // If the fetcher is gone, the leases are dropped, which releases them.
-            if let Some(myself) = myself {
-                let _gone = myself.send(FetcherMessage::Claimed(claimed));
-            }
-        });
     }
 
     /// Jobs are asked for, but too many answers are unconfirmed: looks again when the ledger has had
