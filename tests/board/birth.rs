@@ -6,11 +6,10 @@ use std::time::Duration;
 use callboard::queue::AtBirth;
 use callboard::{Call, JobId, JobState, call};
 
-use crate::support::births::{BIRTH, Stage, WORKERS, run, seldom, wait};
+use crate::support::births::{BIRTH, NOTIFY, Stage, WORKERS, run, seldom, wait};
 use crate::support::{server, sql, sql::number, until_state};
 
 const CLAIM: &str = "set state = 'executing'";
-const NOTIFY: &str = "pg_notify";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_for_a_waiting_worker_takes_no_claim_and_no_notification() {

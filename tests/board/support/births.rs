@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use callboard::client::Condition;
 use callboard::testing::Proxy;
 use callboard::{
     Board, BoxError, Client, Context, Database, JobId, JobState, Queue, call, functions,
@@ -14,6 +15,7 @@ use super::{database_at, eventually, server, sharing, sql, sql::number, until_st
 
 /// What an enqueue sends when it borrows asks.
 pub const BIRTH: &str = "is_wanted";
+pub const NOTIFY: &str = "pg_notify";
 pub const WORKERS: u32 = 4;
 
 /// What handlers and tests share.
@@ -61,16 +63,37 @@ impl Stage {
     /// A board whose workers wait, and lend their asks.
     pub async fn with(queue: Queue, configure: impl FnOnce(Database) -> Database) -> Self {
         let stage = Self::unready(queue, configure).await;
-        eventually("a job is claimed at birth", || async {
-            let id = stage.client().enqueue(call!(run())).await.unwrap();
-            until_state(stage.client(), id, JobState::Completed).await;
-            stage.is_born(id).await.then_some(())
+        eventually("notifications are heard", || async {
+            let health = stage.board.health();
+            let notifier = health.parts.get("notifier");
+            notifier.is_some_and(Condition::is_working).then_some(())
+        })
+        .await;
+        // The listener's start may have made the fetcher look, at any time up to the first birth. At the
+        // second it is certain that it waits again.
+        eventually("jobs are claimed at birth", || async {
+            (stage.bear().await && stage.bear().await).then_some(())
         })
         .await;
         stage.until_quiet().await;
         stage.shared.begun.store(0, Ordering::SeqCst);
         stage.shared.order.lock().unwrap().clear();
         stage
+    }
+
+    /// Whether a job is claimed at birth now. If not, this waits until all has been said about it.
+    async fn bear(&self) -> bool {
+        let notices = self.proxy.statements(NOTIFY);
+        let id = self.client().enqueue(call!(run())).await.unwrap();
+        until_state(self.client(), id, JobState::Completed).await;
+        let is_born = self.is_born(id).await;
+        if !is_born {
+            eventually("others are told of the job", || async {
+                (self.proxy.statements(NOTIFY) > notices).then_some(())
+            })
+            .await;
+        }
+        is_born
     }
 
     pub async fn unready(queue: Queue, configure: impl FnOnce(Database) -> Database) -> Self {
