@@ -141,9 +141,10 @@ pub(crate) async fn drain_once(server: &str, jobs: usize) -> Result<Cost, Failed
     let place = Place::take(server).await?;
     let loops = Loops::warm(&place).await?;
     let queues = ["queue-1".to_owned()];
-    let unseen = place.fill_unseen(jobs, Does::Nothing, &queues).await?;
+    let hopper = place.hopper().await?;
+    hopper.fill(jobs, Does::Nothing, &queues).await?;
     let usage = place.usage().await?;
-    unseen.batch_execute("commit").await?;
+    hopper.empty().await?;
     loops.run(jobs).await?;
     let cost = place.cost(&usage).await?;
     place.leave().await?;

@@ -4,12 +4,14 @@
 //! prepare is no matter here. The clock runs from the beginning of the first handler until the last answer
 //! is durable.
 
-use std::process::Command;
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use callboard::{Board, Queue};
 
 use crate::bare;
+use crate::beside::Beside;
+use crate::child;
 use crate::figure::{Figure, System};
 use crate::jobs::{self, Does};
 use crate::place::Place;
@@ -28,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub(crate) struct Drain {
     pub(crate) jobs: usize,
+    /// How often so many are drained, one time after the other.
+    pub(crate) rounds: usize,
     pub(crate) does: Does,
     pub(crate) queues: usize,
     /// Of each queue.
@@ -36,20 +40,10 @@ pub(crate) struct Drain {
     pub(crate) beside: Beside,
 }
 
-/// What is there besides the jobs that are drained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beside {
-    Nothing,
-    /// So many jobs that wait for their time.
-    Scheduled(usize),
-    /// A transaction whose snapshot is older than the drain.
-    OldSnapshot,
-}
-
 /// What a drain took.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drained {
-    cost: Cost,
+    pub(crate) cost: Cost,
     wal_with_enqueue: f64,
     dead_rows: f64,
 }
@@ -58,6 +52,7 @@ impl Drain {
     pub(crate) fn of(jobs: usize, workers: u32) -> Self {
         Self {
             jobs,
+            rounds: 1,
             does: Does::Nothing,
             queues: 1,
             workers,
@@ -66,20 +61,21 @@ impl Drain {
         }
     }
 
-    fn setting(&self) -> String {
+    /// How many jobs are drained in all.
+    pub(crate) fn all(&self) -> usize {
+        self.jobs * self.rounds
+    }
+
+    pub(crate) fn setting(&self) -> String {
         let does = match self.does {
             Does::Nothing => "no-op".to_owned(),
             Does::Rests(ms) => format!("{ms} ms"),
-        };
-        let beside = match self.beside {
-            Beside::Nothing => String::new(),
-            Beside::Scheduled(jobs) => format!(", {jobs} scheduled beside"),
-            Beside::OldSnapshot => ", an old snapshot open".to_owned(),
         };
         let Self {
             workers,
             queues,
             demand,
+            beside,
             ..
         } = self;
         format!("{workers} workers ask for {demand}, {queues} queue(s), {does}{beside}")
@@ -99,49 +95,39 @@ impl Drain {
         Ok(queues.fold(jobs::board(url)?, |board, queue| board.queue(queue)))
     }
 
-    async fn beside(&self, place: &Place) -> Result<Option<tokio_postgres::Client>, Failed> {
-        match self.beside {
-            Beside::Nothing => Ok(None),
-            Beside::OldSnapshot => Ok(Some(place.snapshot().await?)),
-            Beside::Scheduled(jobs) => {
-                place.fill(jobs, self.does, &self.queues()).await?;
-                let later = "update callboard.jobs set state = 'scheduled', due_at = now() + interval '1 day'; \
-                             vacuum analyze callboard.jobs";
-                for statement in later.split("; ") {
-                    place.run(statement).await?;
-                }
-                Ok(None)
-            }
-        }
-    }
-
     /// Fills a database and drains it.
     pub(crate) async fn once(&self, server: &str) -> Result<Drained, Failed> {
         let place = Place::take(server).await?;
-        let snapshot = self.beside(&place).await?;
         let queues = self.queues();
+        let beside = self.beside.prepare(&place, &queues).await?;
         let board = self.board(&place.url)?.start().await?;
         place.fill(WARM_UP, Does::Nothing, &queues).await?;
         wait(&board, WARM_UP).await?;
-        let enqueue = place.usage().await?;
-        let unseen = place.fill_unseen(self.jobs, self.does, &queues).await?;
-        let enqueued = place.cost(&enqueue).await?;
-        jobs::began();
-        let usage = place.usage().await?;
-        unseen.batch_execute("commit").await?;
-        queues.iter().for_each(|queue| board.client().wake(queue));
-        wait(&board, WARM_UP + self.jobs).await?;
-        let ended = Instant::now();
-        let mut cost = place.cost(&usage).await?;
-        let began = jobs::began().ok_or("no job began")?;
-        cost.seconds = (ended - began).as_secs_f64();
+        let hopper = place.hopper().await?;
+        let (mut costs, mut wal) = (Vec::with_capacity(self.rounds), 0.0);
+        for round in 1..=self.rounds {
+            let enqueue = place.usage().await?;
+            hopper.fill(self.jobs, self.does, &queues).await?;
+            wal += place.cost(&enqueue).await?.wal_bytes;
+            jobs::began();
+            let usage = place.usage().await?;
+            hopper.empty().await?;
+            queues.iter().for_each(|queue| board.client().wake(queue));
+            wait(&board, WARM_UP + round * self.jobs).await?;
+            let ended = Instant::now();
+            let cost = place.cost(&usage).await?;
+            let began = jobs::began().ok_or("no job began")?;
+            let seconds = (ended - began).as_secs_f64();
+            costs.push(Cost { seconds, ..cost });
+        }
         board.shutdown().await?;
-        drop(snapshot);
+        drop(beside);
         let dead_rows = place.dead_rows().await?;
         place.leave().await?;
+        let cost = costs.into_iter().reduce(Cost::add).ok_or("no rounds")?;
         Ok(Drained {
             cost,
-            wal_with_enqueue: enqueued.wal_bytes + cost.wal_bytes,
+            wal_with_enqueue: wal + cost.wal_bytes,
             dead_rows,
         })
     }
@@ -177,7 +163,7 @@ impl Drain {
     pub(crate) async fn whole(&self, server: &str, runs: usize) -> Result<Vec<Figure>, Failed> {
         let runs = self.times(server, runs).await?;
         let costs: Vec<Cost> = runs.iter().map(|run| run.cost).collect();
-        let (setting, jobs) = (self.setting(), self.jobs);
+        let (setting, jobs) = (self.setting(), self.all());
         let mut figures = Figure::of_costs(System::Callboard, NAMES, &setting, jobs, &costs);
         let per_job = |of: fn(&Drained) -> f64| -> Vec<f64> {
             runs.iter().map(|run| of(run) / jobs as f64).collect()
@@ -212,10 +198,7 @@ pub(crate) async fn wait(board: &Board, jobs: usize) -> Result<(), Failed> {
     Ok(tokio::time::timeout(PATIENCE, waiting).await?)
 }
 
-/// Set to the server's URL in a process whose memory is measured.
-pub(crate) const MEASURED: &str = "CALLBOARD_THROUGHPUT_MEASURED";
-
-/// The life of such a process: one drain. It says how much memory it took.
+/// The life of a process whose memory is measured: one drain. It says how much memory it took.
 pub(crate) async fn be_measured(server: &str, jobs: usize, workers: u32) -> Result<(), Failed> {
     Drain::of(jobs, workers).once(server).await?;
     println!("{}", peak_memory()?);
@@ -226,16 +209,9 @@ pub(crate) async fn be_measured(server: &str, jobs: usize, workers: u32) -> Resu
 pub(crate) async fn memory(server: &str, jobs: usize, runs: usize) -> Result<Figure, Failed> {
     let mut samples = Vec::with_capacity(runs);
     for _ in 0..runs {
-        let program = std::env::current_exe()?;
-        let mut command = Command::new(program);
-        command
-            .env(MEASURED, server)
-            .args([jobs.to_string(), "1000".to_owned()]);
-        let ran = tokio::task::spawn_blocking(move || command.output()).await??;
-        if !ran.status.success() {
-            return Err(String::from_utf8_lossy(&ran.stderr).into());
-        }
-        samples.push(String::from_utf8(ran.stdout)?.trim().parse()?);
+        let words = [jobs.to_string(), "1000".to_owned()];
+        let said = child::said_by(child::DRAINS, server, &words).await?;
+        samples.push(said.trim().parse()?);
     }
     let setting = "1000 workers, a process that enqueues and drains";
     let name = ("peak memory", "MB");

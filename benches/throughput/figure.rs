@@ -91,11 +91,11 @@ impl Figure {
         }
     }
 
-    fn min(&self) -> f64 {
+    pub(crate) fn min(&self) -> f64 {
         self.sorted[0]
     }
 
-    fn max(&self) -> f64 {
+    pub(crate) fn max(&self) -> f64 {
         self.sorted[self.sorted.len() - 1]
     }
 

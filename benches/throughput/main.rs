@@ -1,10 +1,13 @@
 //! How fast it is, on this machine: the whole of it, and its statements alone, in one run.
 //!
 //! `cargo bench --bench throughput` measures everything, with `-- --quick` in less than five minutes;
-//! `--json FILE` also writes a line for each figure. It runs on an embedded server with real durability,
-//! or on the one that DATABASE_URL names, in databases of its own.
+//! `--json FILE` also writes a line for each figure, `--chart SVG` draws how the cost of a job grows. It runs on
+//! an embedded server with real durability, or on the one that DATABASE_URL names, in databases of its own.
 
 mod bare;
+mod beside;
+mod chart;
+mod child;
 mod drain;
 mod enqueue;
 mod figure;
@@ -12,14 +15,16 @@ mod flow;
 mod jobs;
 mod place;
 mod processes;
+mod scale;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;
 
+use std::borrow::Borrow;
 use std::io::Write;
 
 use callboard::store::embedded::Embedded;
-use drain::{Beside, Drain};
+use drain::Drain;
 use figure::Figure;
 use jobs::Does;
 use support::Failed;
@@ -48,6 +53,8 @@ const QUICK: Effort = Effort {
 struct Arguments {
     effort: Effort,
     json: Option<String>,
+    /// Where the curves of `scale` are drawn.
+    chart: Option<String>,
     /// Only figures of parts whose name holds this.
     only: String,
 }
@@ -57,6 +64,7 @@ impl Arguments {
         let mut read = Self {
             effort: FULL,
             json: None,
+            chart: None,
             only: String::new(),
         };
         let mut words = std::env::args().skip(1);
@@ -64,12 +72,13 @@ impl Arguments {
             match word.as_str() {
                 "--quick" => read.effort = QUICK,
                 "--json" => read.json = Some(words.next().ok_or("--json needs a file")?),
+                "--chart" => read.chart = Some(words.next().ok_or("--chart needs a file")?),
                 "--only" => read.only = words.next().ok_or("--only needs a part")?,
                 // Cargo says so.
                 "--bench" => {}
                 other => {
                     return Err(format!(
-                        "{other}? expected --quick, --json FILE or --only PART"
+                        "{other}? expected --quick, --json FILE, --chart SVG or --only PART"
                     ));
                 }
             }
@@ -80,14 +89,8 @@ impl Arguments {
 
 fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Runtime::new()?;
-    if let Ok(server) = std::env::var(drain::MEASURED) {
-        let word = |index| {
-            std::env::args()
-                .nth(index)
-                .ok_or("how many jobs and workers?")
-        };
-        let (jobs, workers) = (word(1)?.parse()?, word(2)?.parse()?);
-        return runtime.block_on(drain::be_measured(&server, jobs, workers));
+    if let Some(lived) = runtime.block_on(child::live()) {
+        return lived;
     }
     if let Ok(url) = std::env::var(processes::SHARES) {
         return runtime.block_on(processes::be_one(&url));
@@ -120,8 +123,12 @@ struct Report {
 }
 
 impl Report {
-    fn add(&mut self, figures: impl IntoIterator<Item = Figure>) -> Result<(), Failed> {
+    fn add(
+        &mut self,
+        figures: impl IntoIterator<Item = impl Borrow<Figure>>,
+    ) -> Result<(), Failed> {
         for figure in figures {
+            let figure = figure.borrow();
             figure.print();
             if let Some(file) = &mut self.json {
                 writeln!(file, "{}", figure.to_json(&self.machine))?;
@@ -161,7 +168,17 @@ async fn measure_at(server: &str, kind: &str, arguments: &Arguments) -> Result<(
         handlers(server, effort, &mut report).await?;
     }
     if is_wanted("scale") && effort.is_scaled {
-        scale(server, effort, &mut report).await?;
+        let mut curves = Vec::new();
+        for curve in scale::CURVES {
+            let measured = curve.measure(server, effort).await?;
+            report.add(measured.points.iter().map(|point| &point.figure))?;
+            report.add([measured.growth()])?;
+            curves.push(measured);
+        }
+        if let Some(file) = &arguments.chart {
+            std::fs::write(file, chart::of(&curves, &report.machine))?;
+        }
+        report.add(scale::memory(server).await?)?;
     }
     Ok(())
 }
@@ -219,20 +236,6 @@ async fn handlers(server: &str, effort: Effort, report: &mut Report) -> Result<(
             ..Drain::of(jobs, 100)
         };
         report.add(resting.rate(server, effort.runs).await?)?;
-    }
-    Ok(())
-}
-
-async fn scale(server: &str, effort: Effort, report: &mut Report) -> Result<(), Failed> {
-    for backlog in [100, 10_000, 1_000_000] {
-        report.add(Drain::of(backlog, 10).rate(server, effort.runs).await?)?;
-    }
-    for beside in [Beside::Scheduled(1_000_000), Beside::OldSnapshot] {
-        let drain = Drain {
-            beside,
-            ..Drain::of(effort.jobs, 10)
-        };
-        report.add(drain.rate(server, 1).await?)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A database of its own for one measurement, with the board's tables, and a connection that watches it.
 
-use callboard::Client;
+use callboard::{Call, Client};
 use tokio_postgres::NoTls;
 
 use crate::jobs::{self, Does};
@@ -53,30 +53,18 @@ impl Place {
         queues: &[String],
     ) -> Result<(), Failed> {
         let client = self.client().await?;
-        for first in (0..jobs).step_by(BULK) {
-            let some = first..jobs.min(first + BULK);
-            let call = |job: usize| jobs::call_of(does).queue(queues[job % queues.len()].clone());
-            client.enqueue_many(some.map(call)).await?;
+        for some in bulks(jobs, does, queues) {
+            client.enqueue_many(some).await?;
         }
         Ok(())
     }
 
-    /// As [`fill`](Self::fill), on a connection whose transaction is open yet: nobody sees the jobs before it
-    /// commits.
-    pub(crate) async fn fill_unseen(
-        &self,
-        jobs: usize,
-        does: Does,
-        queues: &[String],
-    ) -> Result<tokio_postgres::Client, Failed> {
-        let (connection, client) = (connect(&self.url).await?, self.client().await?);
-        connection.batch_execute("begin").await?;
-        for first in (0..jobs).step_by(BULK) {
-            let some = first..jobs.min(first + BULK);
-            let call = |job: usize| jobs::call_of(does).queue(queues[job % queues.len()].clone());
-            client.enqueue_many_in(&connection, some.map(call)).await?;
-        }
-        Ok(connection)
+    /// To fill it with jobs that appear all at once.
+    pub(crate) async fn hopper(&self) -> Result<Hopper, Failed> {
+        Ok(Hopper {
+            connection: connect(&self.url).await?,
+            client: self.client().await?,
+        })
     }
 
     /// Runs statements.
@@ -106,6 +94,44 @@ impl Place {
     pub(crate) async fn cost(&self, since: &Usage) -> Result<Cost, Failed> {
         since.since(&self.watch).await
     }
+}
+
+/// Jobs gather here unseen, in a transaction that stays open.
+pub(crate) struct Hopper {
+    connection: tokio_postgres::Client,
+    client: Client,
+}
+
+impl Hopper {
+    pub(crate) async fn fill(
+        &self,
+        jobs: usize,
+        does: Does,
+        queues: &[String],
+    ) -> Result<(), Failed> {
+        self.connection.batch_execute("begin").await?;
+        for some in bulks(jobs, does, queues) {
+            self.client.enqueue_many_in(&self.connection, some).await?;
+        }
+        Ok(())
+    }
+
+    /// Here they are.
+    pub(crate) async fn empty(&self) -> Result<(), Failed> {
+        Ok(self.connection.batch_execute("commit").await?)
+    }
+}
+
+/// Calls for the queues in turns, in the numbers of a bulk enqueue.
+fn bulks(
+    jobs: usize,
+    does: Does,
+    queues: &[String],
+) -> impl Iterator<Item = impl Iterator<Item = Call>> {
+    (0..jobs).step_by(BULK).map(move |first| {
+        let call = move |job: usize| jobs::call_of(does).queue(queues[job % queues.len()].clone());
+        (first..jobs.min(first + BULK)).map(call)
+    })
 }
 
 /// A connection of its own.

@@ -93,8 +93,9 @@ async fn once(server: &str, jobs: usize, processes: usize) -> Result<f64, Failed
     place.fill(WARM_UP, Does::Nothing, &queues).await?;
     wait(&mut said, &mut by_process, WARM_UP).await?;
     let client = place.client().await?;
-    let unseen = place.fill_unseen(jobs, Does::Nothing, &queues).await?;
-    unseen.batch_execute("commit").await?;
+    let hopper = place.hopper().await?;
+    hopper.fill(jobs, Does::Nothing, &queues).await?;
+    hopper.empty().await?;
     let began = Instant::now();
     client.wake(QUEUE);
     wait(&mut said, &mut by_process, WARM_UP + jobs).await?;

@@ -1,8 +1,10 @@
-//! What work costs: processor time and memory by `/proc`, WAL and dead rows by the server.
+//! What work costs: processor time by the kernel's clocks, memory by `/proc`, WAL and dead rows by the server.
 
 use std::fs;
+use std::ops::Add;
 use std::time::Instant;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio_postgres::Client;
 
 use crate::support::Failed;
@@ -26,6 +28,20 @@ pub(crate) struct Cost {
     pub(crate) wal_bytes: f64,
 }
 
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        let server = self.server_seconds.zip(more.server_seconds);
+        Self {
+            seconds: self.seconds + more.seconds,
+            client_seconds: self.client_seconds + more.client_seconds,
+            server_seconds: server.map(|(one, other)| one + other),
+            wal_bytes: self.wal_bytes + more.wal_bytes,
+        }
+    }
+}
+
 impl Usage {
     /// What was used until now.
     pub(crate) async fn now(client: &Client) -> Result<Self, Failed> {
@@ -35,26 +51,34 @@ impl Usage {
                 &[],
             )
             .await?;
+        let server_seconds = server_seconds(row.get(1));
         Ok(Self {
+            // Last, since looking at the server's processes is work of ours, too.
+            client_seconds: client_seconds(),
             at: Instant::now(),
-            client_seconds: seconds_of("self")?.own,
-            server_seconds: server_seconds(row.get(1)),
+            server_seconds,
             wal_bytes: row.get(0),
         })
     }
 
     /// What the work since then has cost.
     pub(crate) async fn since(&self, client: &Client) -> Result<Cost, Failed> {
-        let seconds = self.at.elapsed().as_secs_f64();
+        let (seconds, until) = (self.at.elapsed().as_secs_f64(), client_seconds());
         let now = Self::now(client).await?;
         let server = now.server_seconds.zip(self.server_seconds);
         Ok(Cost {
             seconds,
-            client_seconds: now.client_seconds - self.client_seconds,
+            client_seconds: until - self.client_seconds,
             server_seconds: server.map(|(now, then)| now - then),
             wal_bytes: now.wal_bytes - self.wal_bytes,
         })
     }
+}
+
+/// Processor time of this process.
+fn client_seconds() -> f64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
 struct Seconds {
@@ -64,15 +88,18 @@ struct Seconds {
     parent: String,
 }
 
-/// Processor time of a process, by its ticks of a hundredth of a second.
+/// Processor time of a process of one thread, as each of the server's is.
 fn seconds_of(process: &str) -> Result<Seconds, Failed> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name may hold spaces and brackets; what follows it may not.
     let (_, rest) = stat.rsplit_once(") ").ok_or("a stat has a name")?;
     let fields: Vec<&str> = rest.split(' ').collect();
     let ticks = |index: usize| fields[index].parse::<f64>().map(|ticks| ticks / 100.0);
+    // To the nanosecond; what has ended is counted in ticks of a hundredth of a second alone.
+    let exact = fs::read_to_string(format!("/proc/{process}/schedstat"))?;
+    let nanoseconds = exact.split(' ').next().unwrap_or_default();
     Ok(Seconds {
-        own: ticks(11)? + ticks(12)?,
+        own: nanoseconds.parse::<f64>()? / 1e9,
         ended: ticks(13)? + ticks(14)?,
         parent: fields[1].to_owned(),
     })
