@@ -2,8 +2,6 @@
 
 use std::process::Command;
 
-use crate::drain;
-use crate::scale;
 use crate::support::Failed;
 
 /// Set to the server's URL in a process that drains once.
@@ -26,18 +24,7 @@ pub(crate) async fn said_by(
     Ok(String::from_utf8(ran.stdout)?)
 }
 
-/// What this process is to do if it is such a one. `None` if it is not.
-pub(crate) async fn live() -> Option<Result<(), Failed>> {
-    if let Ok(server) = std::env::var(DRAINS) {
-        return Some(drain_once(&server).await);
-    }
-    let server = std::env::var(GROWS).ok()?;
-    Some(scale::be_grown(&server).await)
-}
-
-async fn drain_once(server: &str) -> Result<(), Failed> {
-    let mut words = std::env::args().skip(1);
-    let mut word = || words.next().ok_or("how many jobs and workers?");
-    let (jobs, workers) = (word()?.parse()?, word()?.parse()?);
-    drain::be_measured(server, jobs, workers).await
+/// The server's URL, if this is such a process.
+pub(crate) fn is(which: &str) -> Option<String> {
+    std::env::var(which).ok()
 }

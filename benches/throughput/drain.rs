@@ -199,7 +199,10 @@ pub(crate) async fn wait(board: &Board, jobs: usize) -> Result<(), Failed> {
 }
 
 /// The life of a process whose memory is measured: one drain. It says how much memory it took.
-pub(crate) async fn be_measured(server: &str, jobs: usize, workers: u32) -> Result<(), Failed> {
+pub(crate) async fn be_measured(server: &str) -> Result<(), Failed> {
+    let mut words = std::env::args().skip(1);
+    let mut word = || words.next().ok_or("how many jobs and workers?");
+    let (jobs, workers) = (word()?.parse()?, word()?.parse()?);
     Drain::of(jobs, workers).once(server).await?;
     println!("{}", peak_memory()?);
     Ok(())

@@ -89,8 +89,11 @@ impl Arguments {
 
 fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Runtime::new()?;
-    if let Some(lived) = runtime.block_on(child::live()) {
-        return lived;
+    if let Some(server) = child::is(child::DRAINS) {
+        return runtime.block_on(drain::be_measured(&server));
+    }
+    if let Some(server) = child::is(child::GROWS) {
+        return runtime.block_on(scale::be_grown(&server));
     }
     if let Ok(url) = std::env::var(processes::SHARES) {
         return runtime.block_on(processes::be_one(&url));
