@@ -17,7 +17,10 @@ use crate::support::{eventually, sharing};
 #[derive(Clone)]
 struct Counter;
 
-type Ask = RpcReplyPort<u32>;
+struct Ask(RpcReplyPort<u32>);
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for Ask {}
 
 #[ractor::actor(message = Ask, state = u32, arguments = Arc<AtomicU32>)]
 impl Counter {
@@ -33,7 +36,7 @@ impl Counter {
     async fn handle(
         &self,
         _: ActorRef<Ask>,
-        reply: Ask,
+        Ask(reply): Ask,
         count: &mut u32,
     ) -> Result<(), ActorProcessingErr> {
         *count += 1;
@@ -68,7 +71,7 @@ async fn an_actor_of_the_application_lives_in_the_board_s_tree() {
     let tree = board.supervisor().snapshot();
     let cell = tree.find(&path).unwrap().info.actor.clone().unwrap();
     let counter: ActorRef<Ask> = cell.into();
-    assert_eq!(ractor::call!(counter, |reply| reply).unwrap(), 1);
+    assert_eq!(ractor::call!(counter, Ask).unwrap(), 1);
 
     board.crash(Role::at(path)).await;
     board.restarted(Role::at(path)).await;
@@ -122,7 +125,7 @@ async fn an_application_stops_after_the_queues() {
     async fn ask(cx: &mut Context) -> Result<(), BoxError> {
         let counter = cx.state::<ActorRef<Ask>>()?.clone();
         cx.cancellation().cancelled().await;
-        ractor::call!(counter, |reply| reply)?;
+        ractor::call!(counter, Ask)?;
         Ok(())
     }
     let database = ThrowawayDatabase::create().await.unwrap();
