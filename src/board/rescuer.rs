@@ -126,9 +126,8 @@ impl RescuerState {
         let (dead, silent) = judge(&troubled, &self.silent, office.node);
         self.silent = silent;
         if !dead.is_empty() {
-            office.store.condemn(&dead).await?;
-            for node in &dead {
-                office.bulletin.say(Event::NodeCondemned { node: *node });
+            for node in office.store.condemn(&dead).await? {
+                office.bulletin.say(Event::NodeCondemned { node });
             }
         }
         let is_search_due = self

@@ -158,18 +158,18 @@ impl Store {
             .collect())
     }
 
-    /// Declares nodes dead.
-    pub(crate) async fn condemn(&self, nodes: &[NodeId]) -> Result<(), Error> {
+    /// Declares nodes dead, and tells which of them nobody had declared dead before.
+    pub(crate) async fn condemn(&self, nodes: &[NodeId]) -> Result<Vec<NodeId>, Error> {
         let ids: Vec<i64> = nodes.iter().map(|node| node.as_i64()).collect();
         let mut session = self.upkeep().await?;
-        session
-            .change(
+        let condemned = session
+            .fetch::<BigInt, i64>(
                 "condemn nodes",
                 &self.sql().condemn,
                 &[&typed::<Array<BigInt>, _>(&ids)],
             )
-            .await
-            .map(drop)
+            .await?;
+        Ok(condemned.into_iter().map(NodeId::from_i64).collect())
     }
 
     /// Takes back the jobs of condemned nodes; with `everywhere`, also of nodes that are on no list. Who is

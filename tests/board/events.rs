@@ -11,7 +11,7 @@ use callboard::{Board, BoxError, Client, Event, Queue, call, functions};
 
 use crate::support::acts::{hold, stage, until_ran};
 use crate::support::child::Plan;
-use crate::support::{board, database_at, server, sql};
+use crate::support::{board, database_at, eventually, server, sql};
 
 async fn nothing() {}
 
@@ -293,7 +293,7 @@ async fn a_node_that_is_gone_and_its_job_are_told_of() {
     rows.batch_execute(gone).await.unwrap();
     let builder = configure(Board::builder(database_at(&url)));
     let mut events = builder.events();
-    let _board = builder.start().await.unwrap();
+    let board = builder.start().await.unwrap();
     let gone = |event| match event {
         Event::NodeCondemned { node } => Some(node.as_i64()),
         _ => None,
@@ -305,6 +305,19 @@ async fn a_node_that_is_gone_and_its_job_are_told_of() {
     };
     let told = next(&mut events, "its job is rescued", rescued).await;
     assert_eq!(told, (id, "default".to_owned(), Fate::Rescued));
+    eventually("it is off the list", || async {
+        let listed = "select count(*) from callboard.nodes where id = 7";
+        (sql::number(&rows, listed).await == 0).then_some(())
+    })
+    .await;
+    board.shutdown().await.unwrap();
+    while let Some(event) = events.next().await {
+        let again = matches!(event, Ok(Event::NodeCondemned { .. }));
+        assert!(
+            !again,
+            "it was found dead in more than one sweep: {event:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
