@@ -1,5 +1,6 @@
 //! Which database, how it is reached, and under which schema the board lives there.
 
+use std::env::VarError;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How many connections clients share for enqueues and questions, unless configured.
 pub const DEFAULT_CLIENT_CONNECTIONS: usize = 4;
 
+/// The most connections that clients may share.
+const MAX_CLIENT_CONNECTIONS: usize = 10_000;
 /// The longest of either time-out.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -104,14 +107,20 @@ impl Database {
     }
 
     /// The database that the environment variable `DATABASE_URL` names, or an
-    /// [embedded](Self::embedded) one if it is not set.
+    /// [embedded](Self::embedded) one if it is not set or empty.
     ///
     /// # Errors
     ///
     /// As [`from_url`](Self::from_url) and [`embedded`](Self::embedded).
     pub async fn from_env_or_embedded() -> Result<Self, Error> {
+        let refused = |why: BoxError| {
+            Error::config("cannot use the environment variable DATABASE_URL").because(why)
+        };
         match std::env::var("DATABASE_URL") {
-            Ok(url) if !url.trim().is_empty() => Self::from_url(url.trim()),
+            Ok(url) if !url.trim().is_empty() => {
+                Self::from_url(url.trim()).map_err(|why| refused(why.into()))
+            }
+            Err(VarError::NotUnicode(_)) => Err(refused("it is not Unicode".into())),
             _ => Self::embedded().await,
         }
     }
@@ -125,16 +134,16 @@ impl Database {
         self
     }
 
-    /// Lets a connection take this long to be made (default [`DEFAULT_CONNECT_TIMEOUT`]).
+    /// Lets a connection take this long to be made (default [`DEFAULT_CONNECT_TIMEOUT`], 100 ms to a day).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Lets a statement of the board take this long (default [`DEFAULT_STATEMENT_TIMEOUT`]). The
-    /// server is told too. Too short and bulk enqueues are refused; too long and a dead network is
-    /// noticed late.
+    /// Lets a statement of the board take this long (default [`DEFAULT_STATEMENT_TIMEOUT`], 100 ms to a
+    /// day). The server is told too. Too short and bulk enqueues are refused; too long and a dead network
+    /// is noticed late.
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
@@ -142,8 +151,9 @@ impl Database {
     }
 
     /// Lets enqueues and questions of one board or client use this many connections (default
-    /// [`DEFAULT_CLIENT_CONNECTIONS`]). The board's own work does not wait for them: it adds one
-    /// connection a queue and five more.
+    /// [`DEFAULT_CLIENT_CONNECTIONS`], 1 to 10,000). The board's own work does not wait for them: it adds
+    /// one connection a queue and five more. Too few, and enqueues wait for one another; too many, and the
+    /// server, which has 100 for everybody by default, refuses some.
     #[must_use]
     pub fn client_connections(mut self, connections: usize) -> Self {
         self.client_connections = connections;
@@ -226,8 +236,11 @@ impl Database {
                 self.schema
             ));
         }
-        if self.client_connections == 0 {
-            return refuse("Database::client_connections is 0; expected at least 1".to_owned());
+        if !(1..=MAX_CLIENT_CONNECTIONS).contains(&self.client_connections) {
+            return refuse(format!(
+                "Database::client_connections is {}; expected 1 to {MAX_CLIENT_CONNECTIONS}",
+                self.client_connections
+            ));
         }
         for (name, value) in [
             ("connect_timeout", self.connect_timeout),

@@ -157,10 +157,15 @@ async fn options_of_a_database_are_refused_with_value_and_expectation() {
         let shown = format!("is {schema:?}");
         is_refused(builder, &["Database::schema", &shown, "lower-case letters"]).await;
     }
-    let cases: [(Database, [&str; 3]); 4] = [
+    let cases: [(Database, [&str; 3]); 5] = [
         (
             nowhere().client_connections(0),
-            ["client_connections", "is 0", "at least 1"],
+            ["client_connections", "is 0", "1 to 10000"],
+        ),
+        (
+            // More than there is memory to keep a list of.
+            nowhere().client_connections(usize::MAX),
+            ["client_connections", "is 1844", "1 to 10000"],
         ),
         (
             nowhere().connect_timeout(MS),
