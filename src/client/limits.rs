@@ -8,7 +8,8 @@ use crate::store::{Notice, Scope};
 impl QueueHandle {
     /// Sets the limits of the queue, in the place of those it has, until they are set again. What executes
     /// already counts, and is not taken back; only a claim that is under way at that very moment may go
-    /// uncounted. They hold for all nodes together.
+    /// uncounted. They hold for all nodes together, and for those to come: a queue that nobody serves yet may
+    /// have some.
     ///
     /// Each claim is then counted, one at a time over all nodes, and never exceeds them. A claimed job counts
     /// until its end is written, also while it waits in the hands of a worker that has asked for several.

@@ -176,13 +176,15 @@ impl QueueHandle {
     /// whatever node. Jobs that come later are not waited for, nor those that wait for their time,
     /// such as retries, nor those behind them.
     ///
-    /// It changes nothing, and has no limit of its own: jobs of a kind that nobody can run keep it waiting
-    /// for ever, as does a pause that begins meanwhile. Give it one with `tokio::time::timeout`.
+    /// It changes nothing, and has no limit of its own: jobs of a kind that nobody can run, or whose breaker
+    /// stays open, keep it waiting for ever, as does a pause that begins meanwhile. Give it one with
+    /// `tokio::time::timeout`; [`Client::explain`] says what a job waits for.
     ///
     /// # Errors
     ///
-    /// [`Error::is_config`] when it could not end: the queue is paused or stopped for all nodes, or no
-    /// live node serves it; also when one node alone is meant, since its jobs are everybody's.
+    /// [`Error::is_config`] when it could not end: jobs wait and the queue is paused or stopped for all
+    /// nodes, or no live node serves it; when nobody knows the queue (no live node serves it, no job is in
+    /// it, and nothing is said of it); also when one node alone is meant, since its jobs are everybody's.
     /// [`Error::is_unreachable`] and [`Error::is_database`].
     pub async fn drain(&self) -> Result<(), Error> {
         self.check("drain")?;
@@ -199,7 +201,12 @@ impl QueueHandle {
         }
         let store = self.client.store();
         let (_, last) = store.backlog(&self.name, JobId::from_i64(0)).await?;
-        let Some(last) = last else { return Ok(()) };
+        let Some(last) = last else {
+            return match self.find().await? {
+                Ok(_) => Ok(()),
+                Err(_) => Err(self.unknown("drain").await?),
+            };
+        };
         let mut pause = FIRST_LOOK;
         let mut is_checked = false;
         while store.backlog(&self.name, last).await?.0 {
@@ -266,7 +273,10 @@ impl QueueHandle {
             Ok(_) => vec![self.name.clone()],
             Err(names) => names,
         };
-        let known = bounded_text(&known.join(", "), 300);
+        let known = match known.is_empty() {
+            true => "none".to_owned(),
+            false => bounded_text(&known.join(", "), 300),
+        };
         Ok(Error::config(match self.scope {
             Scope::AllNodes => format!(
                 "cannot {verb} the queue {name:?}: no live node serves it, and no job is in it; \

@@ -372,6 +372,8 @@ async fn what_cannot_be_done_is_refused_with_the_remedy() {
     };
     let unknown = client.queue("mial").pause().await;
     refused(unknown, &["pause", "\"mial\"", "default, other"]);
+    let unknown = client.queue("mial").drain().await;
+    refused(unknown, &["drain", "\"mial\"", "default, other"]);
     refused(client.queue("").resume().await, &["resume", "is empty"]);
     let queue = client.queue("default");
     refused(queue.scale(0).await, &["to 0", "1 to 100000", "pause"]);
