@@ -47,9 +47,15 @@ impl Announcer {
         }
     }
 
+    /// Tells the other processes, and returns when that is done: for what is said rarely, by processes that may
+    /// end right after.
+    pub(super) async fn announce_now(&self, notice: Notice) {
+        self.send(&[notice]).await;
+    }
+
     async fn send(&self, notices: &[Notice]) {
         if let Err(error) = self.store.notify(self.origin, notices).await {
-            // Only a hint: the others find the jobs at their next poll.
+            // Only a hint: the others find out at their next poll.
             tracing::debug!(%error, "could not notify other processes");
         }
     }

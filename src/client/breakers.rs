@@ -111,7 +111,7 @@ impl BreakerControl<'_> {
         let (store, reason) = (&self.client.0.store, bounded_text(reason, MAX_TEXT_BYTES));
         let forcing = store.force_breaker(self.name, state, open_for, &reason);
         if let Some(info) = forcing.await? {
-            self.client.tell(Notice::Breaker);
+            self.client.tell_now(Notice::Breaker).await;
             return Ok(info);
         }
         let known = store.breakers_of(None).await?;

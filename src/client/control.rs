@@ -26,7 +26,7 @@ impl Client {
                 Cancelled::AtOnce
             }
             Some((_, true, _)) => {
-                self.tell(Notice::Cancel(id));
+                self.tell_now(Notice::Cancel(id)).await;
                 Cancelled::Asked
             }
         };

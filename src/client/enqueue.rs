@@ -30,7 +30,9 @@ impl Client {
     /// Enqueues a call and returns the job's id once it is committed.
     ///
     /// Concurrent calls of this method share statements, so many callers are as fast as a bulk.
-    /// Whether a worker knows the kind is not asked: the job waits until one does.
+    /// Whether a worker knows the kind is not asked: the job waits until one does. Other processes are told in
+    /// the background; if this one ends right after, they find the job at their next
+    /// [poll](crate::Queue::poll_every).
     ///
     /// # Errors
     ///
@@ -151,6 +153,12 @@ impl Client {
     pub(crate) fn tell(&self, notice: Notice) {
         self.0.wakeups.wake(&notice);
         self.0.announcer.announce(notice);
+    }
+
+    /// As [`tell`](Self::tell), and the other processes are told when it returns.
+    pub(super) async fn tell_now(&self, notice: Notice) {
+        self.0.wakeups.wake(&notice);
+        self.0.announcer.announce_now(notice).await;
     }
 
     fn tell_of(&self, told: Told) {

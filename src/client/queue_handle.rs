@@ -254,7 +254,7 @@ impl QueueHandle {
         if !self.client.store().steer(&steer).await? {
             return Err(self.unknown(verb).await?);
         }
-        self.client.tell(Notice::Steered);
+        self.client.tell_now(Notice::Steered).await;
         if let Some(applied) = &self.applied {
             applied().await;
         }

@@ -131,6 +131,29 @@ async fn a_job_between_two_attempts_is_cancelled_with_its_errors() {
     assert_eq!((job.state, job.errors.len()), (JobState::Cancelled, 1));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_ends_right_after_it_has_cancelled_has_told_the_node() {
+    let (url, signals) = (server::fresh_database().await, Signals::new());
+    // Nobody looks by himself for longer than the test waits.
+    let lease = Duration::from_secs(3600);
+    let board = board_at(&url, |b| configured(b, &signals).lease(lease)).await;
+    let id = board.client().enqueue(call!(polite())).await.unwrap();
+    signals.has_begun().await;
+    let short_lived = std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = Client::connect(database_at(&url)).await.unwrap();
+            asks(&client, id).await;
+        });
+    });
+    assert_eq!(
+        cancelled_message(board.client(), id).await,
+        "stopped when I was told to"
+    );
+    short_lived.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_job_that_never_was_is_not_found() {
     let url = server::fresh_database().await;
