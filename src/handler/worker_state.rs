@@ -24,6 +24,16 @@ impl WorkerState {
         }
     }
 
+    /// There is none, and asking for it is answered with this.
+    #[cfg(unix)]
+    pub(crate) fn absent(why: &'static str) -> Self {
+        struct Absent;
+        Self {
+            value: Mutex::new(Box::new(Absent)),
+            type_name: why,
+        }
+    }
+
     pub(crate) fn get<S: 'static>(&mut self) -> Option<&mut S> {
         let value = self.value.get_mut();
         value.unwrap_or_else(PoisonError::into_inner).downcast_mut()

@@ -212,7 +212,10 @@ async fn perform(
 ) -> Ended {
     let parts = parts(attempt, signal, client);
     let span = parts.span.clone();
-    let mut cx = Context::new(parts, WorkerState::new(NoStateInAnIsolate));
+    let mut cx = Context::new(
+        parts,
+        WorkerState::absent("none for isolates, where a static keeps what is to last"),
+    );
     let stored = Stored {
         version: attempt.version,
         fingerprint: Fingerprint::from_i64(attempt.fingerprint),
@@ -238,9 +241,6 @@ async fn perform(
         is_completed: in_transaction == InTransaction::Completed,
     }
 }
-
-/// What [`Context::state`] finds in an isolate; its name is part of the error there.
-struct NoStateInAnIsolate;
 
 fn parts(attempt: &Attempt, signal: StopSignal, client: Client) -> ContextParts {
     let span = tracing::info_span!(

@@ -166,7 +166,7 @@ impl Isolate {
     /// The failure of an attempt under which it died.
     pub(super) async fn failure(self, cause: &io::Error) -> Failure {
         let within = match self.memory_limit {
-            Some(bytes) => format!(" with a memory limit of {bytes} bytes"),
+            Some(bytes) => format!(", with a memory limit of {bytes} bytes"),
             None => String::new(),
         };
         let how = match cause.kind() {
@@ -178,7 +178,7 @@ impl Isolate {
         };
         let pid = self.process.pid();
         let end = self.end_now().await;
-        let text = format!("the process of the attempt ({pid}) ended{within}{how}: {end}");
+        let text = format!("the process of the attempt ({pid}{within}) ended{how}: {end}");
         Failure::new(FailureKind::Crashed, &text)
     }
 

@@ -190,7 +190,7 @@ async fn an_attempt_meets_the_same_facts_as_in_place() {
 async fn what_an_isolate_does_not_have_is_an_error_that_says_so() {
     let node = Isolating::with(functions![asks_state, asks_client]).await;
     let message = node.fails(call!(asks_state()), "error").await;
-    assert!(message.contains("NoStateInAnIsolate"), "{message}");
+    assert!(message.contains("builds none for isolates"), "{message}");
     let message = node.fails(call!(asks_client()), "error").await;
     assert!(
         message.contains("make one with Client::connect"),
