@@ -117,8 +117,9 @@ impl BreakerControl<'_> {
         let known = store.breakers_of(None).await?;
         let names: Vec<&str> = known.iter().map(|breaker| &*breaker.name).collect();
         Err(Error::call(format!(
-            "cannot force the breaker {:?} to {state}: no board has declared it; declared are {names:?}",
-            self.name
+            "cannot make the breaker {:?} {}: no board has declared it; declared are {names:?}",
+            self.name,
+            state.to_string().replace('_', " ")
         )))
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::Client;
 use crate::Error;
-use crate::job::{Attempt, BreakerState, BuryReason, JobId, JobState, NodeId};
+use crate::job::{Attempt, BreakerState, BuryReason, JobId, JobState, NodeId, shown_instant};
 use crate::store::{BreakerInfo, Ended, Place, ReachedLimit, Standing, Standstill};
 
 /// Why a job does not run, or that it does, or did.
@@ -305,15 +305,20 @@ impl fmt::Display for Reason {
             Self::NoSuchJob => f.write_str(
                 "there never was such a job, or it ended so long ago that its history was pruned",
             ),
-            Self::Completed { at } => write!(f, "it completed at {}", shown(at)),
-            Self::Cancelled { at } => write!(f, "it was cancelled at {}", shown(at)),
+            Self::Completed { at } => write!(f, "it completed at {}", shown_instant(at)),
+            Self::Cancelled { at } => write!(f, "it was cancelled at {}", shown_instant(at)),
             Self::Dead { why, at, error } => {
-                write!(f, "it was given up at {} ({})", shown(at), why.as_str())?;
+                write!(
+                    f,
+                    "it was given up at {} ({})",
+                    shown_instant(at),
+                    why.as_str()
+                )?;
                 last_error(f, error.as_deref())?;
                 f.write_str("; requeue it to run it again")
             }
             Self::Executing { .. } => self.executing(f),
-            Self::NotDue { until } => write!(f, "it is not due until {}", shown(until)),
+            Self::NotDue { until } => write!(f, "it is not due until {}", shown_instant(until)),
             Self::Retrying {
                 until,
                 failures,
@@ -322,12 +327,12 @@ impl fmt::Display for Reason {
                 let times = if *failures == 1 { "time" } else { "times" };
                 write!(f, "it has failed {failures} {times}")?;
                 last_error(f, error.as_deref())?;
-                write!(f, "; it is tried again at {}", shown(until))
+                write!(f, "; it is tried again at {}", shown_instant(until))
             }
             Self::Due { since } => write!(
                 f,
                 "it is due since {}, and becomes available within a second if any node is up",
-                shown(since)
+                shown_instant(since)
             ),
             Self::QueueHalted { queue, standstill } => {
                 write!(f, "the queue {queue:?} is {standstill}")
@@ -385,13 +390,13 @@ impl Reason {
             return Ok(());
         };
         let name = node_name.as_deref().unwrap_or("on no list any more");
-        let since = shown(since);
+        let since = shown_instant(since);
         write!(
             f,
             "it executes on the node {node} ({name}) since {since}, attempt {attempt}"
         )?;
         if !is_node_live {
-            f.write_str("; that node is dead, and the job is taken back soon")?;
+            f.write_str("; that node is dead, and any live one takes the job back soon")?;
         }
         if *is_cancelling {
             f.write_str("; its handler was told to stop")?;
@@ -405,8 +410,4 @@ fn last_error(f: &mut fmt::Formatter<'_>, error: Option<&str>) -> fmt::Result {
         Some(error) => write!(f, ", at last with: {error}"),
         None => Ok(()),
     }
-}
-
-fn shown(at: &DateTime<Utc>) -> impl fmt::Display {
-    at.format("%Y-%m-%d %H:%M:%S UTC")
 }

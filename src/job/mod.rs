@@ -54,6 +54,7 @@ pub use payload::{
     encode,
 };
 pub use state::{BreakerState, BuryReason, JobState};
+pub(crate) use text::shown_instant;
 pub use text::{MAX_TEXT_BYTES, bounded_text};
 pub use traceparent::{TRACEPARENT_BYTES, is_traceparent};
 pub use transition::{Budget, Ending, Transition, transition};

@@ -1,7 +1,11 @@
-//! Texts that come from user code, made fit for a row.
+//! Texts that come from user code, made fit for a row; and instants, made fit for people.
 //!
 //! PostgreSQL refuses a NUL in a text, and a refused error text would leave its job hanging, so
 //! every text that a handler can influence passes through here.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
 
 /// The longest error message or backtrace that is kept, in bytes; longer ones are cut with a mark.
 pub const MAX_TEXT_BYTES: usize = 8 * 1024;
@@ -16,6 +20,11 @@ pub fn bounded_text(text: &str, limit: usize) -> String {
     let room = limit.saturating_sub(mark.len());
     let kept = &text[..text.floor_char_boundary(room)];
     kept.replace('\0', "?") + &mark
+}
+
+/// An instant as people are told of it, to the second.
+pub(crate) fn shown_instant(at: &DateTime<Utc>) -> impl fmt::Display {
+    at.format("%Y-%m-%d %H:%M:%S UTC")
 }
 
 #[cfg(test)]

@@ -212,7 +212,9 @@ impl Queue {
         }
         if let Some((option, value, expected)) = self.autoscale.as_ref().and_then(Autoscale::fault)
         {
-            return refuse(&format!("autoscale: {option}"), value, expected);
+            return Err(Error::config(format!(
+                "Autoscale::{option} of the queue {name:?} is {value}; expected {expected}"
+            )));
         }
         let mut stages = HashSet::new();
         for stage in &self.through {

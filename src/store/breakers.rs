@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 
 use super::Store;
@@ -13,7 +13,7 @@ use super::nodes::millis;
 use super::pool::Session;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
-use crate::job::{BreakerState, NodeId};
+use crate::job::{BreakerState, NodeId, shown_instant};
 
 /// How a breaker stands, on all nodes.
 ///
@@ -47,7 +47,6 @@ pub struct BreakerInfo {
 
 impl fmt::Display for BreakerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |at: &DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let state = match self.state {
             BreakerState::Closed => "closed",
             BreakerState::Open => "open",
@@ -59,10 +58,10 @@ impl fmt::Display for BreakerInfo {
             f,
             "breaker {} is {state} since {}",
             self.name,
-            shown(&self.since)
+            shown_instant(&self.since)
         )?;
         if let (BreakerState::Open, Some(at)) = (self.state, &self.next_probe_at) {
-            write!(f, ", next probe at {}", shown(at))?;
+            write!(f, ", next probe at {}", shown_instant(at))?;
         }
         self.reason
             .as_ref()

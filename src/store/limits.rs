@@ -52,16 +52,19 @@ pub enum ReachedLimit {
 
 impl fmt::Display for ReachedLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of_key = |key: &Option<String>| match key {
-            Some(key) => format!(" of the key {key:?}"),
-            None => String::new(),
+        let jobs = |limit: &u32, key: &Option<String>| {
+            let jobs = if *limit == 1 { "job" } else { "jobs" };
+            match key {
+                Some(key) => format!("{limit} {jobs} of the key {key:?}"),
+                None => format!("{limit} {jobs}"),
+            }
         };
         match self {
             Self::Running { limit, key } => {
-                let key = of_key(key);
+                let jobs = jobs(limit, key);
                 write!(
                     f,
-                    "no more than {limit} jobs{key} may run at once on all nodes, and so many do"
+                    "no more than {jobs} may run at once on all nodes, and so many do"
                 )
             }
             Self::Starts {
@@ -70,10 +73,10 @@ impl fmt::Display for ReachedLimit {
                 key,
                 next_in,
             } => {
-                let key = of_key(key);
+                let jobs = jobs(limit, key);
                 write!(
                     f,
-                    "no more than {limit} jobs{key} may start within {every:?} on all nodes, and the next may in \
+                    "no more than {jobs} may start within {every:?} on all nodes, and the next may in \
                      {next_in:.1?}"
                 )
             }

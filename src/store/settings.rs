@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use super::Store;
 use super::statement::typed;
 use crate::Error;
-use crate::job::{JobId, NodeId};
+use crate::job::{JobId, NodeId, shown_instant};
 
 /// What nodes do with a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -112,7 +112,7 @@ impl Standstill {
 /// `paused since 2026-11-25 10:00:00 UTC by ann: the mail server moves`.
 impl std::fmt::Display for Standstill {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let since = self.since.format("%Y-%m-%d %H:%M:%S UTC");
+        let since = shown_instant(&self.since);
         write!(f, "{} since {since}", self.mode)?;
         if let Some(by) = &self.by {
             write!(f, " by {by}")?;

@@ -153,20 +153,20 @@ async fn options_out_of_range_are_refused_with_value_and_expectation() {
     let refused = [
         (
             Autoscale::between(0, 5),
-            "autoscale: between of \"mail\" is 0 and 5; expected 1 to 100000",
+            "Autoscale::between of the queue \"mail\" is 0 and 5; expected 1 to 100000",
         ),
         (Autoscale::between(6, 5), "is 6 and 5"),
         (
             Autoscale::between(1, 5).every(Duration::ZERO),
-            "autoscale: every of \"mail\" is 0ns; expected 100ms to an hour",
+            "Autoscale::every of the queue \"mail\" is 0ns; expected 100ms to an hour",
         ),
         (
             Autoscale::between(1, 5).step_up(-1.0),
-            "step_up of \"mail\" is -1; expected 0 to 100",
+            "step_up of the queue \"mail\" is -1; expected 0 to 100",
         ),
         (
             Autoscale::between(1, 5).step_down(f64::NAN),
-            "step_down of \"mail\" is NaN",
+            "step_down of the queue \"mail\" is NaN",
         ),
     ];
     for (autoscale, part) in refused {
