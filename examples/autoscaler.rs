@@ -1,6 +1,6 @@
 //! How does a queue get as many workers as it needs, and no more?
 //!
-//! First on simulated loads, an hour each in a moment: a step, bursts, jobs that get slow, a saturated
+//! First on simulated loads, half an hour each in a moment: a step, bursts, jobs that get slow, a saturated
 //! database; beside a fixed pool that costs as much. `cargo run --example autoscaler CHART.svg` draws them.
 //! Then for real: a burst of jobs meets a queue of one worker.
 
