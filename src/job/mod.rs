@@ -15,6 +15,7 @@ mod id;
 mod kind;
 mod limits;
 mod name;
+mod normal_message;
 mod outcome;
 mod output;
 mod payload;
@@ -35,7 +36,7 @@ pub use defaults::{
     DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIME_LIMIT, Defaults,
     MAX_MAX_ATTEMPTS, MAX_WAIT,
 };
-pub use error_fingerprint::{ErrorFingerprint, normal_message};
+pub use error_fingerprint::ErrorFingerprint;
 pub use failure::{Failure, FailureKind};
 pub use fingerprint::{Fingerprint, Traced, describe, fingerprint_of, trace};
 pub use id::{Attempt, JobId, NodeId};
@@ -46,6 +47,7 @@ pub use name::{
     InvalidName, MAX_BREAKER_BYTES, MAX_KIND_BYTES, MAX_LIMIT_KEY_BYTES, MAX_ORDERING_KEY_BYTES,
     MAX_QUEUE_BYTES, NameOf, check_name,
 };
+pub use normal_message::normal_message;
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
 pub(crate) use output::bounded_output;
 pub use output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
