@@ -14,6 +14,7 @@ mod health;
 mod letters;
 mod limits;
 mod queue_handle;
+mod reason;
 mod trace_context;
 mod turns;
 mod wakeups;
@@ -25,11 +26,12 @@ use std::time::Instant;
 
 pub(crate) use births::{Asks, Birth, Births, Loan};
 pub use breakers::BreakerControl;
-pub use explain::{Explanation, Reason};
+pub use explain::Explanation;
 pub use health::{Condition, Health};
 pub use letters::ChosenDead;
 pub(crate) use queue_handle::Applied;
 pub use queue_handle::{Halting, MAX_WORKERS, QueueHandle};
+pub use reason::Reason;
 pub(crate) use trace_context::TraceContext;
 pub(crate) use wakeups::{Interest, Wakeups};
 
