@@ -1,10 +1,10 @@
 //! The rescuer: takes back the jobs of nodes that are gone.
 //!
-//! Every node sweeps; there is no leader. A node whose lease ran out is dead. One whose session lock
-//! is free in two sweeps on end is taken for dead too, long before its lease runs out; should it live
-//! after all, the fence refuses its answers. After trouble with the database this node judges nobody for
-//! a lease: the others had the same trouble and are on their way back. What is lost if it is killed at any await: nothing, a
-//! rescue is one statement.
+//! Every node sweeps; there is no leader. A node whose lease ran out is dead. One whose session lock is
+//! free in two sweeps on end is taken for dead too, long before its lease runs out; should it live
+//! after all, the fence refuses its answers. After trouble with the database this node judges nobody
+//! for a lease: the others had the same trouble and are on their way back. What is lost if it is killed
+//! at any await: nothing, a rescue is one statement.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -12,11 +12,11 @@ pub const MAX_WEIGHT: u32 = 1_000;
 
 /// Limits of a queue, over all nodes. What exceeds them waits; nothing is refused.
 ///
-/// A job's key, given by [`Call::limit_key`](super::Call::limit_key), says whose share it takes: a tenant,
-/// an API. In a queue with limits, keys take turns: each starts as many jobs as its [weight](Self::weight), then the next
-/// key that has something waiting and room of its own. So between two starts of a key there are at most as
-/// many others as all the other keys' weights together, however much one of them has enqueued. Within a key
-/// the most urgent and oldest come first; so priorities count within a key, and not between keys.
+/// A job's key, given by [`Call::limit_key`](super::Call::limit_key), says whose share it takes: a tenant, an
+/// API. In a queue with limits, keys take turns: each starts as many jobs as its [weight](Self::weight), then
+/// the next key that has something waiting and room of its own. So between two starts of a key there are at
+/// most as many others as all the other keys' weights together, however much one of them has enqueued. Within a
+/// key the most urgent and oldest come first; so priorities count within a key, and not between keys.
 ///
 /// Jobs without a key share one turn, and no limit per key counts for them; they are looked for among the
 /// queue's next thousand in the order of priority and age, so a queue whose jobs have keys had better
