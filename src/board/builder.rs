@@ -191,14 +191,15 @@ impl Builder {
         self
     }
 
-    /// Looks for dead nodes this often (default [`DEFAULT_SWEEP_EVERY`], at least 50 ms).
+    /// Looks for dead nodes this often (default [`DEFAULT_SWEEP_EVERY`], 50 ms to a third of the lease).
+    /// Each sweep is a query; a process that died is noticed in two.
     pub fn sweep_every(mut self, sweep_every: Duration) -> Self {
         self.sweep_every = sweep_every;
         self
     }
 
     /// Lets running handlers take this long to finish at a shutdown (default
-    /// [`DEFAULT_SHUTDOWN_GRACE`]); zero tells them to stop at once.
+    /// [`DEFAULT_SHUTDOWN_GRACE`], at most a hundred years); zero tells them to stop at once.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.shutdown_grace = grace;
         self
@@ -211,7 +212,8 @@ impl Builder {
         self
     }
 
-    /// Keeps finished jobs in the history for so long, by whole days (default [`DEFAULT_HISTORY`]).
+    /// Keeps finished jobs in the history for so long, by whole days (default [`DEFAULT_HISTORY`], at most a
+    /// hundred years); zero keeps those of the day. Whoever asks for a job after that is told there is none.
     /// Dead letters are kept until they are requeued.
     pub fn history(mut self, keep: Duration) -> Self {
         self.history = keep;
@@ -225,7 +227,7 @@ impl Builder {
     }
 
     /// Goes on trying for so long when the database cannot be reached at the start (default: not at
-    /// all).
+    /// all; at most a hundred years).
     pub fn retry_start_for(mut self, patience: Duration) -> Self {
         self.retry_start_for = patience;
         self

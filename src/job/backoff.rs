@@ -11,7 +11,7 @@ const JITTER: f64 = 0.25;
 /// The wait before the next attempt, as a function of the failures so far.
 ///
 /// The default is exponential from 5 seconds to 6 hours: with the default of 20 attempts a job
-/// that always fails is retried over about two and a half days.
+/// that always fails is retried over 47 to 59 hours. No wait is longer than a hundred years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Backoff {

@@ -70,13 +70,15 @@ impl Call {
         }
     }
 
-    /// Says which version of the kind's arguments this is (default 1).
+    /// Says which version of the kind's arguments this is (default 1). One that the handler neither has nor
+    /// can [upcast](crate::handler::FunctionHandler::upcast) is buried when it runs.
     pub fn version(mut self, version: i32) -> Self {
         self.version = version;
         self
     }
 
-    /// Puts the job into this queue instead of its kind's.
+    /// Puts the job into this queue instead of its kind's: at most 100 bytes, no white space. Whether anybody
+    /// serves it is not asked.
     pub fn queue(mut self, queue: impl Into<Cow<'static, str>>) -> Self {
         self.queue = Some(queue.into());
         self
@@ -89,19 +91,22 @@ impl Call {
     }
 
     /// Lets this many attempts fail before the job is buried, 1 to
-    /// [`MAX_MAX_ATTEMPTS`](super::MAX_MAX_ATTEMPTS).
+    /// [`MAX_MAX_ATTEMPTS`](super::MAX_MAX_ATTEMPTS) (default: what its kind says, and
+    /// [`DEFAULT_MAX_ATTEMPTS`](super::DEFAULT_MAX_ATTEMPTS) if that says nothing).
     pub fn max_attempts(mut self, max_attempts: u16) -> Self {
         self.max_attempts = Some(max_attempts);
         self
     }
 
-    /// Lets one attempt take this long; kept in milliseconds, at least one.
+    /// Lets one attempt take this long: 1 ms to a hundred years, kept in milliseconds (default: what its kind
+    /// says, and [`DEFAULT_TIME_LIMIT`](super::DEFAULT_TIME_LIMIT) if that says nothing).
     pub fn time_limit(mut self, time_limit: Duration) -> Self {
         self.time_limit = Some(time_limit);
         self
     }
 
-    /// Waits like this after a failure.
+    /// Waits like this after a failure (default: what its kind says, and an exponential [`Backoff`] if that says
+    /// nothing).
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = Some(backoff);
         self
@@ -128,13 +133,14 @@ impl Call {
         self
     }
 
-    /// Starts the job no earlier than after this delay, counted by the database's clock.
+    /// Starts the job no earlier than after this delay, counted by the database's clock: up to a hundred years.
     pub fn run_in(mut self, delay: Duration) -> Self {
         self.due = Due::After(delay);
         self
     }
 
-    /// Starts the job no earlier than at this time, by the database's clock.
+    /// Starts the job no earlier than at this time, by the database's clock: up to a hundred years from now. A
+    /// time that is over means at once.
     pub fn run_at(mut self, at: DateTime<Utc>) -> Self {
         self.due = Due::At(at);
         self
