@@ -4,8 +4,7 @@
 //! after each. In the middle the node is killed with SIGKILL. The next node takes the job back, and its
 //! second attempt goes on from the last checkpoint. Its progress is seen from outside all the while.
 
-use std::io::Read;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use callboard::store::Progress;
@@ -13,13 +12,15 @@ use callboard::{
     Board, BoxError, Client, Context, Database, Error, JobId, JobState, Outcome, Queue, call,
     functions,
 };
+use node::{AS_NODE, Node};
 use serde::{Deserialize, Serialize};
 
+#[path = "support/node.rs"]
+mod node;
 mod support;
 
 const STEPS: u64 = 60;
 const KILLED_AFTER: u64 = 20;
-const AS_NODE: &str = "node";
 /// How long a node may be silent before its jobs are taken back.
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -48,7 +49,7 @@ async fn add_up(cx: &mut Context) -> Result<Outcome, BoxError> {
 #[tokio::main]
 async fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some(AS_NODE) => support::run(node()).await,
+        Some(AS_NODE) => support::run(as_node()).await,
         _ => support::run(example()).await,
     }
 }
@@ -58,20 +59,15 @@ async fn database() -> Result<Database, Error> {
     Ok(database.schema("callboard_checkpoint"))
 }
 
-/// The part of the nodes: a board, until it is killed.
-async fn node() -> Result<(), BoxError> {
-    std::thread::spawn(|| {
-        // Closed by the end of the process that started this one, however it ends.
-        let _ended = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(1);
-    });
+/// The part of the nodes: a board, until it is killed or the example is over.
+async fn as_node() -> Result<(), BoxError> {
     let board = Board::builder(database().await?)
         .queue(Queue::new("default").workers(1))
         .functions(functions![add_up])
         .lease(LEASE)
         .start()
         .await?;
-    Ok(board.run_until_signal().await?)
+    node::run(board).await
 }
 
 /// The part of the process that looks on: a client.
@@ -84,9 +80,9 @@ async fn example() -> Result<(), BoxError> {
     let mut first = Node::start(&database)?;
     until_progress(&client, id, KILLED_AFTER).await?;
     first.kill()?;
-    println!("{} is killed in the middle of it\n", first.0.id());
+    println!("{} is killed in the middle of it\n", first.pid());
 
-    let _second = Node::start(&database)?;
+    let second = Node::start(&database)?;
     until_progress(&client, id, STEPS).await?;
     let ended = support::until_ended(&client, &[id]).await?;
     let job = ended.first().ok_or("the job is gone")?;
@@ -100,7 +96,7 @@ async fn example() -> Result<(), BoxError> {
     if !is_right || began <= KILLED_AFTER {
         return Err("it began anew, or did not add up".into());
     }
-    Ok(())
+    second.stop()
 }
 
 /// Shows the progress of a job until it has come so far, or has ended.
@@ -126,32 +122,5 @@ async fn until_progress(client: &Client, id: JobId, done: u64) -> Result<(), Box
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// A process of this program that runs as a node. It ends when this value does.
-struct Node(Child);
-
-impl Node {
-    fn start(database: &Database) -> Result<Self, BoxError> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(AS_NODE).stdin(Stdio::piped());
-        if let Some(url) = database.embedded_url() {
-            command.env("DATABASE_URL", url);
-        }
-        Ok(Self(command.spawn()?))
-    }
-
-    fn kill(&mut self) -> Result<(), BoxError> {
-        self.0.kill()?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // The job is done, so nothing is lost; and it may have been killed before.
-        let _ended = self.kill();
     }
 }

@@ -4,20 +4,20 @@
 //! third process that has no workers, and kills one node in the middle with SIGKILL. The other takes
 //! back what the dead one held, and every job is completed.
 
-use std::io::Read;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use callboard::{
     Board, BoxError, Client, Context, Database, Error, JobInfo, JobState, Outcome, Queue, call,
     functions,
 };
-use tokio::sync::oneshot;
+use node::{AS_NODE, Node};
 
+#[path = "support/node.rs"]
+mod node;
 mod support;
 
 const JOBS: u64 = 1_000;
-const AS_NODE: &str = "node";
 /// How long a node may be silent before its jobs are taken back. Mostly its death is noticed much
 /// sooner, but not while the database server itself has only just started, as here.
 const LEASE: Duration = Duration::from_secs(3);
@@ -31,7 +31,7 @@ async fn square(_cx: &mut Context, number: u64) -> Result<Outcome, BoxError> {
 #[tokio::main]
 async fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some(AS_NODE) => support::run(node()).await,
+        Some(AS_NODE) => support::run(as_node()).await,
         _ => support::run(example()).await,
     }
 }
@@ -42,18 +42,14 @@ async fn database() -> Result<Database, Error> {
 }
 
 /// The part of the two nodes: a board, until the process that started this one is done or gone.
-async fn node() -> Result<(), BoxError> {
+async fn as_node() -> Result<(), BoxError> {
     let board = Board::builder(database().await?)
         .queue(Queue::new("default").workers(4))
         .functions(functions![square])
         .lease(LEASE)
         .start()
         .await?;
-    tokio::select! {
-        ended = board.run_until_signal() => ended?,
-        () = end_of_input() => board.shutdown().await?,
-    }
-    Ok(())
+    node::run(board).await
 }
 
 /// The part of the third process: a client.
@@ -151,58 +147,4 @@ async fn until(client: &Client, fact: impl Fn(&Seen) -> bool) -> Result<Seen, Er
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// A process of this program that runs as a node. It ends when this value does.
-struct Node(Child);
-
-impl Node {
-    fn start(database: &Database) -> Result<Self, BoxError> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(AS_NODE).stdin(Stdio::piped());
-        if let Some(url) = database.embedded_url() {
-            command.env("DATABASE_URL", url);
-        }
-        Ok(Self(command.spawn()?))
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    fn kill(&mut self) -> Result<(), BoxError> {
-        self.0.kill()?;
-        self.0.wait()?;
-        Ok(())
-    }
-
-    /// Lets it shut down gracefully.
-    fn stop(mut self) -> Result<(), BoxError> {
-        drop(self.0.stdin.take());
-        let status = self.0.wait()?;
-        if !status.success() {
-            return Err(format!("the node {} ended with {status}", self.pid()).into());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // Fails when it has ended already, as it should have.
-        let _ended = self.kill();
-    }
-}
-
-/// Waits until standard input is closed: by the process that started this one, however it ends.
-async fn end_of_input() {
-    let (tell, told) = oneshot::channel();
-    std::thread::spawn(move || {
-        let mut rest = Vec::new();
-        let read = std::io::stdin().read_to_end(&mut rest);
-        // Nobody listens any more if a signal came first.
-        let _ended = tell.send(read);
-    });
-    // An error would say that the thread is gone, which is an end too.
-    let _end = told.await;
 }
