@@ -208,9 +208,17 @@ type GroupTuple = (
     String,
 );
 
-/// The values of a statement with a filter, and others after them. A macro, because they borrow from one
-/// another.
+/// The values of a statement with a filter, and others after them, or the part of the letters that is meant. A
+/// macro, because they borrow from one another.
 macro_rules! binds {
+    (part of $filter:ident: $part:ident) => {
+        binds!(
+            $filter,
+            typed::<Nullable<Timestamptz>, _>(&$part.until),
+            typed::<BigInt, _>(&$part.above),
+            typed::<BigInt, _>(&i64::from($part.limit))
+        )
+    };
     ($filter:expr $(, $other:expr)*) => {
         &[
             &typed::<Nullable<Array<BigInt>>, _>(&$filter.ids),
@@ -296,12 +304,7 @@ impl Store {
             .fetch::<(BigInt, Text, SmallInt), (i64, String, i16)>(
                 "requeue",
                 &self.sql().requeue,
-                binds!(
-                    filter,
-                    typed::<Nullable<Timestamptz>, _>(&part.until),
-                    typed::<BigInt, _>(&part.above),
-                    typed::<BigInt, _>(&i64::from(part.limit))
-                ),
+                binds!(part of filter: part),
             )
             .await?;
         let risen = |(id, queue, priority)| (JobId::from_i64(id), queue, priority);
@@ -319,12 +322,7 @@ impl Store {
             .fetch::<BigInt, i64>(
                 "delete dead letters",
                 &self.sql().delete,
-                binds!(
-                    filter,
-                    typed::<Nullable<Timestamptz>, _>(&part.until),
-                    typed::<BigInt, _>(&part.above),
-                    typed::<BigInt, _>(&i64::from(part.limit))
-                ),
+                binds!(part of filter: part),
             )
             .await?;
         Ok(rows.into_iter().map(JobId::from_i64).collect())
