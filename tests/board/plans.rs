@@ -73,6 +73,12 @@ const HOT: [Hot; 5] = [
     },
 ];
 
+/// One call.
+const ENQUEUE_TYPES: &str = "text[], text[], smallint[], smallint[], bigint[], text[], integer[], bigint[], bigint[], \
+                             bigint[], bytea[], text[], boolean[], text[], text[]";
+const ENQUEUE_VALUES: &str = "'{default}', '{kind}', '{0}', '{null}', '{null}', '{null}', '{1}', '{1}', '{null}', \
+                              '{null}', '{x}', '{null}', '{f}', '{null}', '{null}'";
+
 /// Ten jobs are executing, a tenth of the others wait for their time, which has come.
 const FILL: &str = "insert into callboard.jobs (id, queue, kind, state, priority, args_version, \
                         args_fingerprint, args, attempt, node, due_at) \
@@ -185,4 +191,28 @@ async fn hot_statements_keep_to_their_index_on_a_table_that_has_become_empty() {
         .await
         .unwrap();
     check_all(&client, "a table that was analyzed full").await;
+}
+
+/// It takes longer to make than to run.
+#[tokio::test]
+async fn the_plan_of_a_single_enqueue_is_kept() {
+    let client = sql::connect(&server::fresh_database().await).await;
+    let (types, values) = (ENQUEUE_TYPES, ENQUEUE_VALUES);
+    let claimed_types = format!("{types}, boolean[], bigint, text[], text[]");
+    let claimed_values = format!("{values}, '{{t}}', 7, '{{kind,other}}', '{{default}}'");
+    let enqueue = include_str!("../../src/store/sql/enqueue.sql");
+    let enqueue_claimed = include_str!("../../src/store/sql/enqueue_claimed.sql");
+    for (sql, types, values) in [
+        (enqueue, types, values),
+        (enqueue_claimed, &claimed_types, &claimed_values),
+    ] {
+        let prepare = format!("deallocate all; prepare enqueue ({types}) as {sql}");
+        client.batch_execute(&prepare).await.unwrap();
+        // The planner looks at the values of the first five.
+        let run = format!("execute enqueue ({values});");
+        client.batch_execute(&run.repeat(8)).await.unwrap();
+        let kept = "select generic_plans from pg_prepared_statements where name = 'enqueue'";
+        let kept: i64 = client.query_one(kept, &[]).await.unwrap().get(0);
+        assert_eq!(kept, 3, "{sql}");
+    }
 }

@@ -6,11 +6,15 @@
 -- node that knows its kind ($18: the kinds of this one). Whoever waits has a smaller id, so the priority of
 -- the first tells. It is asked once for each queue in question ($19). In a queue with limits nobody is claimed
 -- here: those are counted by its claims.
+--
+-- ($19) stands in a query of its own, so that the planner guesses its length and does not look: seeing that it
+-- is short, it took a plan made for these values for so much better than the one it could keep that it made a
+-- new one each time, which takes longer than to run it.
 with waiting as materialized (
     select queue,
            case when exists (select from callboard.limits l where l.queue = wanted.queue) then -32768
                 else callboard.first_waiting(queue, $18::text[]) end as priority
-      from unnest($19::text[]) as wanted (queue)
+      from unnest((select $19::text[])) as wanted (queue)
 )
 insert into callboard.jobs
        (queue, kind, state, priority, max_attempts, time_limit_ms, backoff,
