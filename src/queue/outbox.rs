@@ -60,6 +60,8 @@ pub(crate) struct Unwritten {
 impl Unwritten {
     /// The next batch, or the last one if it was not confirmed.
     pub(crate) fn batch(&mut self, limit: usize) -> &[Answer] {
+        let room = limit.saturating_sub(self.batch.len());
+        self.batch.reserve_exact(self.receiver.len().min(room));
         while self.batch.len() < limit {
             match self.receiver.try_recv() {
                 Ok(answer) => self.batch.push(answer),
