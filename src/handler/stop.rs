@@ -1,7 +1,7 @@
 //! The line between an attempt and those who may stop it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
@@ -25,13 +25,14 @@ pub enum CancelReason {
 
 /// The line between an attempt and those who may stop it.
 ///
-/// The token is shared and not cloned: its clones and their drops take a lock each, for every job.
+/// The token is made when somebody waits for it or cancels it, which for most jobs nobody does. It is shared
+/// and not cloned: its clones and their drops take a lock each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StopSignal(Arc<Signal>);
 
 #[derive(Debug, Default)]
 struct Signal {
-    token: CancellationToken,
+    token: OnceLock<CancellationToken>,
     reason: AtomicU8,
 }
 
@@ -50,13 +51,10 @@ impl CancelReason {
 impl StopSignal {
     /// Tells the attempt to stop; the first reason stands.
     pub(crate) fn stop(&self, reason: CancelReason) {
-        let Signal {
-            token,
-            reason: first,
-        } = &*self.0;
+        let first = &self.0.reason;
         let stands = first.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         if stands.is_ok() {
-            token.cancel();
+            self.token().cancel();
         }
     }
 
@@ -72,8 +70,13 @@ impl StopSignal {
         }
     }
 
+    /// Waits until the attempt is told to stop.
+    pub(crate) async fn stopped(&self) {
+        self.token().cancelled().await;
+    }
+
     pub(crate) fn token(&self) -> &CancellationToken {
-        &self.0.token
+        self.0.token.get_or_init(CancellationToken::new)
     }
 }
 

@@ -77,7 +77,7 @@ impl Workplace {
         if signals.is_empty() {
             return Ok(cx.into_state().0);
         }
-        let guard = Guard::new(&signal, limit, self.cancel_grace, &cx);
+        let guard = Guard::new(&signal, self.cancel_grace, &cx);
         let ran = {
             let performing = guard.run(perform(&mut *batch, &mut cx));
             let mut performing = std::pin::pin!(performing);
@@ -162,7 +162,7 @@ async fn perform(batch: &mut dyn AnyBatch, cx: &mut Context) -> Result<Outcome, 
 
 /// Tells the batch to stop when all its jobs were told.
 async fn stop_with_all(jobs: &[StopSignal], batch: &StopSignal) {
-    join_all(jobs.iter().map(|job| job.token().cancelled())).await;
+    join_all(jobs.iter().map(|job| job.stopped())).await;
     if let Some(reason) = jobs.iter().find_map(StopSignal::reason) {
         batch.stop(reason);
     }

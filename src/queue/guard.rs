@@ -12,7 +12,6 @@ use crate::handler::{CancelReason, Context, IN_HANDLER, Panicked, StopSignal, pa
 /// What user code may take, and who may stop it.
 pub(super) struct Guard<'a> {
     signal: &'a StopSignal,
-    limit: Duration,
     cancel_grace: Duration,
     span: tracing::Span,
     deadline: Instant,
@@ -28,15 +27,9 @@ pub(super) enum Guarded<T> {
 }
 
 impl<'a> Guard<'a> {
-    pub(super) fn new(
-        signal: &'a StopSignal,
-        limit: Duration,
-        cancel_grace: Duration,
-        cx: &Context,
-    ) -> Self {
+    pub(super) fn new(signal: &'a StopSignal, cancel_grace: Duration, cx: &Context) -> Self {
         Self {
             signal,
-            limit,
             cancel_grace,
             span: cx.span().clone(),
             deadline: cx.deadline(),
@@ -47,14 +40,15 @@ impl<'a> Guard<'a> {
     pub(super) async fn run<T>(self, work: impl Future<Output = T>) -> Guarded<T> {
         let work = IN_HANDLER.scope((), work.instrument(self.span));
         let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
+        // Work that ends without waiting needs neither a timer nor a token.
         let returned = tokio::select! {
             biased;
             returned = &mut work => returned,
-            () = tokio::time::sleep(self.limit) => {
+            () = until(self.deadline) => {
                 self.signal.stop(CancelReason::TimeLimit);
                 return Guarded::TimedOut;
             }
-            () = self.signal.token().cancelled() => {
+            () = self.signal.stopped() => {
                 match tokio::time::timeout(self.cancel_grace, &mut work).await {
                     Ok(returned) => returned,
                     Err(_) => return Guarded::Cut,
@@ -70,4 +64,9 @@ impl<'a> Guard<'a> {
             Err(payload) => Guarded::Panicked(panicked(&*payload)),
         }
     }
+}
+
+async fn until(deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    tokio::time::sleep(left).await;
 }

@@ -21,7 +21,7 @@ pub(crate) struct Performing<'a> {
 impl Performing<'_> {
     /// Runs the handler.
     pub(crate) async fn run(self, cx: &mut Context) -> Result<Ending, Panicked> {
-        let guard = Guard::new(self.signal, self.limit, self.cancel_grace, cx);
+        let guard = Guard::new(self.signal, self.cancel_grace, cx);
         // Decoding runs user code too (Deserialize, upcasters), so it is inside.
         let performing = async {
             match (self.handler.run)(cx, self.stored) {

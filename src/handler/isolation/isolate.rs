@@ -135,7 +135,7 @@ impl Isolate {
         let word = tokio::select! {
             biased;
             word = &mut word => word?,
-            () = signal.token().cancelled() => {
+            () = signal.stopped() => {
                 if let Some(reason) = signal.reason() {
                     frame::send(&mut to, &frame::stop_order(reason)).await?;
                 }
