@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::erased::{Performed, runner};
@@ -83,7 +84,7 @@ macro_rules! function {
 )]
 pub trait Function<Shape, Arguments>: Send + Sync + 'static {
     /// Runs the function.
-    fn run<'a>(&'a self, cx: &'a mut Context, arguments: Arguments) -> Performed<'a>;
+    fn run<'a>(&self, cx: &'a mut Context, arguments: Arguments) -> Performed<'a>;
 }
 
 /// An async function that can be written down as a call; implemented for every one that fits.
@@ -146,13 +147,13 @@ macro_rules! implement_for_arguments {
         impl<F, Fut, $($argument),*> Function<Plain, ($($argument,)*)> for F
         where
             F: Fn($($argument),*) -> Fut + Send + Sync + 'static,
-            Fut: Future + Send,
+            Fut: Future + Send + 'static,
             Fut::Output: IntoOutcome,
             $($argument: Serialize + DeserializeOwned + Send + 'static,)*
         {
             #[allow(non_snake_case, reason = "the arguments are named like their types")]
-            fn run<'a>(&'a self, _cx: &'a mut Context, ($($argument,)*): ($($argument,)*)) -> Performed<'a> {
-                Box::pin(async move { self($($argument),*).await.into_outcome() })
+            fn run<'a>(&self, _cx: &'a mut Context, ($($argument,)*): ($($argument,)*)) -> Performed<'a> {
+                self($($argument),*).map(IntoOutcome::into_outcome).boxed()
             }
         }
 
@@ -176,8 +177,8 @@ macro_rules! implement_for_arguments {
             F: for<'x> ContextFunction<'x, ($($argument,)*)>,
             $($argument: Serialize + DeserializeOwned + Send + 'static,)*
         {
-            fn run<'a>(&'a self, cx: &'a mut Context, arguments: ($($argument,)*)) -> Performed<'a> {
-                Box::pin(async move { self.invoke(cx, arguments).await.into_outcome() })
+            fn run<'a>(&self, cx: &'a mut Context, arguments: ($($argument,)*)) -> Performed<'a> {
+                self.invoke(cx, arguments).map(IntoOutcome::into_outcome).boxed()
             }
         }
     };
@@ -327,10 +328,7 @@ where
         } = handler;
         let codec = Arc::new(Codec { version, upcasters });
         let kind = Kind::new(&name, &aliases, defaults, Arc::clone(&codec));
-        let function = Arc::new(function);
-        let run = runner(codec, move |cx, arguments| {
-            call(Arc::clone(&function), cx, arguments)
-        });
+        let run = runner(codec, move |cx, arguments| function.run(cx, arguments));
         Self {
             kind: Arc::new(kind),
             run,
@@ -341,16 +339,4 @@ where
             place,
         }
     }
-}
-
-fn call<F, Shape, Arguments>(
-    function: Arc<F>,
-    cx: &mut Context,
-    arguments: Arguments,
-) -> Performed<'_>
-where
-    F: Function<Shape, Arguments>,
-    Arguments: Send + 'static,
-{
-    Box::pin(async move { function.run(cx, arguments).await })
 }
