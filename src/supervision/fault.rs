@@ -6,6 +6,8 @@
 //! wrapper that watches a switch while it handles a message. One that waits for messages is woken by
 //! a supervision event, the start of a short-lived actor under it.
 
+use std::pin::{Pin, pin};
+
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Message, State, SupervisionEvent,
 };
@@ -41,7 +43,7 @@ impl Switch {
     }
 
     /// Does `work`, unless `actor` is to panic meanwhile.
-    async fn strike_during<T>(&self, actor: ActorId, work: impl Future<Output = T>) -> T {
+    async fn strike_during<T>(&self, actor: ActorId, work: Pin<&mut impl Future<Output = T>>) -> T {
         let struck = async {
             let mut switch = self.0.subscribe();
             let _never_closed = switch.wait_for(|doomed| *doomed == mark(actor)).await;
@@ -97,7 +99,8 @@ where
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
         let id = myself.get_id();
-        let handling = self.actor.handle(myself, message, state);
+        // Pinned here, for it may be large, and would be kept twice if it was given away.
+        let handling = pin!(self.actor.handle(myself, message, state));
         self.switch.strike_during(id, handling).await
     }
 
