@@ -24,7 +24,7 @@ pub(crate) struct ContextParts {
     pub(crate) attempt: Attempt,
     pub(crate) failures: u32,
     pub(crate) max_attempts: u32,
-    pub(crate) kind: String,
+    pub(crate) kind: Arc<str>,
     pub(crate) queue: Arc<str>,
     pub(crate) worker: Arc<str>,
     pub(crate) enqueued_at: DateTime<Utc>,

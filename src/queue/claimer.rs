@@ -97,7 +97,7 @@ impl Claimer {
         let bound = jobs
             .iter()
             .filter(|job| job.deaths == 0 && !is_reclaimed)
-            .map(ClaimedJob::bound)
+            .map(|job| job.bound())
             .max();
         let took = began.elapsed();
         self.office.bulletin.say_if_heard(|| Event::Claimed {
@@ -143,7 +143,7 @@ impl Claimer {
 
     /// By the way that the last claim found right: with limits, or without. Only an empty answer may mean
     /// that it is the other.
-    async fn available(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, Error> {
+    async fn available(&self, request: &ClaimRequest) -> Result<Vec<Box<ClaimedJob>>, Error> {
         let store = &self.office.store;
         let was_limited = self.limits().is_some();
         let jobs = if was_limited {
@@ -180,7 +180,7 @@ impl Claimer {
 }
 
 struct Found {
-    jobs: Vec<ClaimedJob>,
+    jobs: Vec<Box<ClaimedJob>>,
     /// They were this node's already, by a claim whose answer was lost.
     is_reclaimed: bool,
 }

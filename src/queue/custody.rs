@@ -58,9 +58,9 @@ impl Custody {
     /// answered already, between the two; see [`dismiss`](Self::dismiss).
     pub(crate) fn admit(
         &self,
-        jobs: Vec<ClaimedJob>,
+        jobs: Vec<Box<ClaimedJob>>,
         queue: &Arc<str>,
-    ) -> Vec<(ClaimedJob, StopSignal)> {
+    ) -> Vec<(Box<ClaimedJob>, StopSignal)> {
         let mut held = self.lock();
         let mut admitted = Vec::with_capacity(jobs.len());
         for job in jobs {

@@ -113,7 +113,7 @@ impl Workplace {
             attempt: job.attempt,
             failures: job.failures,
             max_attempts: lease.budget(Some(handler)).max_attempts,
-            kind: job.kind.clone(),
+            kind: Arc::clone(&job.kind),
             queue: Arc::clone(&self.queue),
             worker: Arc::clone(&self.seat.name),
             enqueued_at: job.enqueued_at,

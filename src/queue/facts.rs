@@ -27,7 +27,7 @@ use crate::supervision::ChildSpec;
 /// What is told of an attempt if somebody follows.
 #[derive(Debug)]
 pub(crate) struct Story {
-    pub(crate) kind: String,
+    pub(crate) kind: Arc<str>,
     pub(crate) worker: Option<Arc<str>>,
     pub(crate) ran: Option<Duration>,
     pub(crate) ended_at: SystemTime,
@@ -135,7 +135,7 @@ impl Attempted {
         Some(Self {
             job: answer.settlement.id,
             attempt: answer.settlement.attempt,
-            kind: story.kind.clone(),
+            kind: story.kind.to_string(),
             queue: Arc::clone(&answer.queue),
             worker: story.worker.clone(),
             ran: story.ran,

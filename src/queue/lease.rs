@@ -64,16 +64,16 @@ enum Phase {
 impl Lease {
     /// Takes claimed jobs into custody. `alone` goes to the suspect among them.
     pub(crate) fn take(
-        jobs: Vec<ClaimedJob>,
+        jobs: Vec<Box<ClaimedJob>>,
         queue: &Arc<str>,
         office: &Arc<Office>,
         mut alone: Option<OwnedSemaphorePermit>,
     ) -> Vec<Self> {
         let claimed_at = Instant::now();
         let admitted = office.custody.admit(jobs, queue);
-        let lease = |(job, signal): (ClaimedJob, StopSignal)| Self {
+        let lease = |(job, signal): (Box<ClaimedJob>, StopSignal)| Self {
             alone: if job.deaths > 0 { alone.take() } else { None },
-            job: Box::new(job),
+            job,
             signal,
             queue: Arc::clone(queue),
             office: Arc::clone(office),
@@ -115,7 +115,7 @@ impl Lease {
             Event::Started(Started {
                 job: self.job.id,
                 attempt: self.job.attempt,
-                kind: self.job.kind.clone(),
+                kind: self.job.kind.to_string(),
                 queue: Arc::clone(&self.queue),
                 worker: Arc::clone(worker),
                 waited: self.job.waited + at.saturating_duration_since(self.claimed_at),
@@ -230,8 +230,8 @@ impl Lease {
         }
     }
 
-    /// What followers are told. The lease is about to end, so it gives its texts away.
-    fn story(&mut self) -> Story {
+    /// What followers are told.
+    fn story(&self) -> Story {
         let ended_at = match &self.phase {
             Phase::Panicked { at, .. } => *at,
             _ => SystemTime::now(),
@@ -240,7 +240,7 @@ impl Lease {
         Story {
             worker: worker.cloned(),
             ran,
-            kind: std::mem::take(&mut self.job.kind),
+            kind: Arc::clone(&self.job.kind),
             ended_at,
         }
     }

@@ -64,7 +64,8 @@ impl Rationing {
 /// returned to the board by whoever would begin it.
 pub(super) fn hand_out(mut rations: Rationed, leases: &mut [Lease]) {
     for lease in leases {
-        if rations.fuse().kinds.contains(&lease.job().kind) {
+        let mut kinds = rations.fuse().kinds.iter();
+        if kinds.any(|kind| **kind == *lease.job().kind) {
             lease.passage = rations.one();
         }
     }

@@ -28,7 +28,7 @@ impl Workplace {
             messaging.message.id = %job.id,
             messaging.client.id = %self.office.node,
             attempt = job.attempt.as_i32(),
-            kind = job.kind,
+            kind = &*job.kind,
             worker = &*self.seat.name,
             traceparent = job.traceparent.as_deref(),
             outcome = Empty,

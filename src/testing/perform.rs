@@ -204,7 +204,7 @@ impl Perform {
             attempt: Attempt::from_i32(i32::try_from(self.attempt).unwrap_or(i32::MAX)),
             failures: self.failures.unwrap_or(self.attempt - 1),
             max_attempts,
-            kind: self.call.kind().to_owned(),
+            kind: self.call.kind().into(),
             queue: queue.unwrap_or(&self.handler.kind.defaults.queue).into(),
             worker: "perform".into(),
             enqueued_at: chrono::Utc::now(),

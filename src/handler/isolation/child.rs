@@ -256,7 +256,7 @@ fn parts(attempt: &Attempt, signal: StopSignal, client: Client) -> ContextParts 
         attempt: job::Attempt::from_i32(attempt.attempt),
         failures: attempt.failures,
         max_attempts: attempt.max_attempts,
-        kind: attempt.kind.clone(),
+        kind: attempt.kind.as_str().into(),
         queue: attempt.queue.as_str().into(),
         worker: attempt.worker.as_str().into(),
         enqueued_at: DateTime::from_timestamp_micros(attempt.enqueued_at).unwrap_or_default(),
