@@ -186,8 +186,9 @@ impl Worker {
         let (executed, ask_after) = match work {
             Work::One(lease, ask_after) => (self.workplace.execute(lease, state).await, ask_after),
             Work::Many(leases, ask_after) => {
-                let executed = self.workplace.execute_batch(leases, state).await;
-                (executed, ask_after)
+                // Aside, since every worker has room for what it awaits here, and most never run a batch.
+                let executing = Box::pin(self.workplace.execute_batch(leases, state));
+                (executing.await, ask_after)
             }
         };
         self.state = Some(executed?);
