@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Handler;
+use super::{BatchHandler, Handler};
 use crate::Error;
 use crate::job::{Breaker, Kind};
 
@@ -12,6 +12,7 @@ use crate::job::{Breaker, Kind};
 pub(crate) struct Registry {
     by_name: HashMap<String, Handler>,
     names: Arc<[String]>,
+    has_batches: bool,
     breakers: Vec<DeclaredBreaker>,
 }
 
@@ -52,6 +53,7 @@ impl Registry {
         names.sort_unstable();
         Ok(Self {
             breakers: declared(&by_name, &names)?,
+            has_batches: by_name.values().any(|handler| handler.batch.is_some()),
             by_name,
             names: names.into(),
         })
@@ -64,6 +66,12 @@ impl Registry {
 
     pub(crate) fn handler(&self, kind: &str) -> Option<&Handler> {
         self.by_name.get(kind)
+    }
+
+    /// The handler of a kind whose jobs run many at once, and how. Hardly a look where there is no such kind.
+    pub(crate) fn batch_handler(&self, kind: &str) -> Option<(&Handler, &BatchHandler)> {
+        let handler = self.has_batches.then(|| self.handler(kind))??;
+        Some((handler, handler.batch.as_ref()?))
     }
 
     /// The names that this node can run.

@@ -134,14 +134,14 @@ impl Workplace {
             id: lease.job().id,
             attempt: lease.job().attempt,
             failures: lease.job().failures,
-            max_attempts: lease.budget(Some(handler)).max_attempts,
+            max_attempts: lease.budget(Some(&handler.kind)).max_attempts,
             enqueued_at: lease.job().enqueued_at,
             attachments: lease.attachments.clone(),
             traceparent: lease.job().traceparent.clone(),
         };
         let stored = lease.job().stored();
         let (version, fingerprint) = (stored.version, stored.fingerprint);
-        lease.begin(now, &self.seat.name);
+        lease.begin(now, &self.seat.name, &handler.kind);
         Member {
             facts,
             version,

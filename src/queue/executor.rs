@@ -67,7 +67,7 @@ impl Workplace {
         let span = self.attempt_span(lease.job());
         let parts = self.context_parts(handler, &lease, now + limit, span);
         let mut cx = Context::new(parts, state);
-        lease.begin(now, &self.seat.name);
+        lease.begin(now, &self.seat.name, &handler.kind);
         let _busy = self.seat.occupy(occupation(&lease, handler, now, 1));
         let performing = Performing {
             handler,
@@ -112,7 +112,7 @@ impl Workplace {
             id: job.id,
             attempt: job.attempt,
             failures: job.failures,
-            max_attempts: lease.budget(Some(handler)).max_attempts,
+            max_attempts: lease.budget(Some(&handler.kind)).max_attempts,
             kind: Arc::clone(&job.kind),
             queue: Arc::clone(&self.queue),
             worker: Arc::clone(&self.seat.name),

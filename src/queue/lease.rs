@@ -16,7 +16,7 @@ use super::{Answer, Office, Story};
 use crate::event::{Event, Started};
 use crate::handler::{Attachments, Context, Handler, Panicked, StopSignal};
 use crate::job::{
-    Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Transition, transition,
+    Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Kind, Transition, transition,
 };
 use crate::store::{ClaimedJob, OrderingKey, Settlement};
 
@@ -51,12 +51,14 @@ enum Phase {
     Begun {
         at: Instant,
         worker: Arc<str>,
+        kind: Arc<Kind>,
     },
     /// The handler has panicked; the answer follows.
     Panicked {
         ran: Duration,
         at: SystemTime,
         worker: Arc<str>,
+        kind: Arc<Kind>,
     },
     Answered,
 }
@@ -109,8 +111,8 @@ impl Lease {
         self.office.breakers.lets(handler, &mut self.passage)
     }
 
-    /// The handler begins: from here on the attempt counts.
-    pub(crate) fn begin(&mut self, at: Instant, worker: &Arc<str>) {
+    /// A handler of this kind begins: from here on the attempt counts.
+    pub(crate) fn begin(&mut self, at: Instant, worker: &Arc<str>, kind: &Arc<Kind>) {
         self.office.bulletin.say_if_heard(|| {
             Event::Started(Started {
                 job: self.job.id,
@@ -124,6 +126,7 @@ impl Lease {
         self.phase = Phase::Begun {
             at,
             worker: Arc::clone(worker),
+            kind: Arc::clone(kind),
         };
     }
 
@@ -140,11 +143,12 @@ impl Lease {
     /// Answers for a panic, without keeping the worker waiting for the names in its backtrace.
     pub(crate) fn answer_panic(mut self, panicked: Panicked) {
         static ASIDE: Semaphore = Semaphore::const_new(2);
-        if let Phase::Begun { at, worker } = &self.phase {
+        if let Phase::Begun { at, worker, kind } = &self.phase {
             self.phase = Phase::Panicked {
                 ran: at.elapsed(),
                 at: SystemTime::now(),
                 worker: Arc::clone(worker),
+                kind: Arc::clone(kind),
             };
         }
         let answer = move || self.answer(Ending::Failed(panicked.into_failure()));
@@ -169,8 +173,8 @@ impl Lease {
     }
 
     /// How many failures the job may have, and how it waits.
-    pub(crate) fn budget(&self, handler: Option<&Handler>) -> Budget {
-        let defaults = handler.map(|handler| &handler.kind.defaults);
+    pub(crate) fn budget(&self, kind: Option<&Kind>) -> Budget {
+        let defaults = kind.map(|kind| &kind.defaults);
         let of_kind = defaults.map_or(DEFAULT_MAX_ATTEMPTS, |defaults| defaults.max_attempts);
         Budget {
             failures: self.job.failures,
@@ -189,7 +193,7 @@ impl Lease {
         {
             self.office.breakers.ended(passage, &ending, ran);
         }
-        let budget = self.budget(self.office.registry.handler(&self.job.kind));
+        let budget = self.budget(self.kind_of_handler());
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });
         let diagnostics = is_buried.then(|| self.diagnostics());
@@ -221,10 +225,21 @@ impl Lease {
         });
     }
 
+    /// Its kind as the handler has it that ran, or would run.
+    fn kind_of_handler(&self) -> Option<&Kind> {
+        match &self.phase {
+            Phase::Begun { kind, .. } | Phase::Panicked { kind, .. } => Some(kind),
+            Phase::Waiting | Phase::Answered => {
+                let handler = self.office.registry.handler(&self.job.kind)?;
+                Some(&handler.kind)
+            }
+        }
+    }
+
     /// Who ran it, and how long.
     fn begun(&self) -> (Option<&Arc<str>>, Option<Duration>) {
         match &self.phase {
-            Phase::Begun { at, worker } => (Some(worker), Some(at.elapsed())),
+            Phase::Begun { at, worker, .. } => (Some(worker), Some(at.elapsed())),
             Phase::Panicked { ran, worker, .. } => (Some(worker), Some(*ran)),
             _ => (None, None),
         }

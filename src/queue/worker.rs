@@ -148,8 +148,7 @@ impl Worker {
     }
 
     fn hold(&mut self, lease: Lease, ask_after: u32) {
-        let handler = self.args.office.registry.handler(&lease.job().kind);
-        let batch = handler.and_then(|handler| Some((handler, handler.batch.as_ref()?)));
+        let batch = self.args.office.registry.batch_handler(&lease.job().kind);
         let runs = batch.map_or(Runs::Alone, |(handler, batch)| {
             Runs::Batched(&handler.kind.name, batch.limits)
         });
