@@ -2,7 +2,8 @@
 //!
 //! A turn for each message: take it in, handle one step of what has come, deliver what was emitted,
 //! pass the markers that are due, ask the stage for what is still wanted. What is left over is for the
-//! next turn, by a message to itself, so that a stop, an ask or a cancellation gets in between.
+//! next turn, by a message to itself, so that a stop, an ask or a cancellation gets in between. Consumers
+//! handle a few steps in a turn while they take no time worth the name, since such a message costs more.
 //!
 //! What is lost if it is killed at any await: what is in its hands, dropped as values. Its neighbours
 //! are told by the ends of their subscriptions.
@@ -10,6 +11,7 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::inlet::InletMessage;
 use super::inlets::{Incoming, Inlets};
@@ -23,9 +25,11 @@ use super::{
 };
 use ractor::{ActorProcessingErr, ActorRef};
 
-/// How many messages to itself a stage handles before others on its thread have their turn, and what has
-/// come from outside is seen.
-const NEXTS_AT_ONCE: u32 = 16;
+/// How many steps a stage handles before others on its thread have their turn, and what has come from outside
+/// is seen.
+const STEPS_AT_ONCE: u32 = 16;
+/// How long a consumer's turn may have taken for another step to be a part of it.
+const SHORT_TURN: Duration = Duration::from_micros(100);
 
 pub(super) struct StageState<B: ProducerConsumer> {
     spec: StageSpec<B>,
@@ -37,8 +41,8 @@ pub(super) struct StageState<B: ProducerConsumer> {
     marked_in: VecDeque<B::Message>,
     /// A message to itself is on its way.
     is_next_due: bool,
-    /// How many of those it has had.
-    nexts: u32,
+    /// How many steps it has handled since others had their turn.
+    steps: u32,
     is_finished: bool,
 }
 
@@ -83,7 +87,7 @@ impl<B: ProducerConsumer> StageActor<B> {
             marked: VecDeque::new(),
             marked_in: VecDeque::new(),
             is_next_due: false,
-            nexts: 0,
+            steps: 0,
             is_finished: false,
             spec,
         })
@@ -155,8 +159,8 @@ impl<B: ProducerConsumer> StageState<B> {
             StageMessage::Finish => flow.outlet.finish(),
             StageMessage::Next => {
                 self.is_next_due = false;
-                self.nexts = self.nexts.wrapping_add(1);
-                if self.nexts.is_multiple_of(NEXTS_AT_ONCE) {
+                if self.steps >= STEPS_AT_ONCE {
+                    self.steps = 0;
                     tokio::task::yield_now().await;
                 }
             }
@@ -220,17 +224,42 @@ impl<B: ProducerConsumer> StageState<B> {
     }
 
     async fn turn(&mut self, myself: &ActorRef<MessageOf<B>>) -> Result<(), ActorProcessingErr> {
+        let began = Instant::now();
+        loop {
+            let is_any_left = self.step().await?;
+            if self.ends(is_any_left) {
+                self.is_finished = true;
+                myself.stop(Some("done".to_owned()));
+                return Ok(());
+            }
+            if !is_any_left {
+                return Ok(());
+            }
+            if !self.may_go_on(began) {
+                return self.go_on_later(myself);
+            }
+        }
+    }
+
+    /// Tells whether anything is left to do.
+    async fn step(&mut self) -> Result<bool, ActorProcessingErr> {
+        self.steps += 1;
         // A step may take its time.
         self.flow.inlets.show();
         self.work().await?;
         let is_unsatisfied = self.settle().await?;
         self.flow.inlets.forward(self.flow.outlet.demand());
         self.show();
-        let is_any_left = is_unsatisfied || self.flow.inlets.is_any_ready(self.has_demand());
-        if self.ends(is_any_left) {
-            self.is_finished = true;
-            myself.stop(Some("done".to_owned()));
-        } else if is_any_left && !self.is_next_due {
+        Ok(is_unsatisfied || self.flow.inlets.is_any_ready(self.has_demand()))
+    }
+
+    /// Whether the next step may be a part of a turn that has begun then.
+    fn may_go_on(&self, began: Instant) -> bool {
+        B::KIND == StageKind::Consumer && self.steps < STEPS_AT_ONCE && began.elapsed() < SHORT_TURN
+    }
+
+    fn go_on_later(&mut self, myself: &ActorRef<MessageOf<B>>) -> Result<(), ActorProcessingErr> {
+        if !self.is_next_due {
             self.is_next_due = true;
             myself.cast(StageMessage::Next)?;
         }
