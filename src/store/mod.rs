@@ -20,6 +20,7 @@ mod limits;
 mod migrate;
 mod nodes;
 mod notify;
+mod numbers;
 mod ordering;
 mod pool;
 mod postgres_types;

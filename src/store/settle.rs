@@ -6,6 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::Store;
 use super::executor::{Executor, OwnQuery};
+use super::numbers::Numbers;
 use super::pool::Session;
 use super::statement::{Bind, typed};
 use crate::Error;
@@ -146,8 +147,8 @@ impl Store {
         if plain.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<i64> = plain.iter().map(|one| one.id.as_i64()).collect();
-        let attempts: Vec<i32> = plain.iter().map(|one| one.attempt.as_i32()).collect();
+        let ids = Numbers(plain.iter().map(|one| one.id.as_i64()).collect());
+        let attempts = Numbers(plain.iter().map(|one| one.attempt.as_i32()).collect());
         let node = node.as_i64();
         let binds: [&dyn Bind; 3] = [
             &typed::<BigInt, _>(&node),
