@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Statement};
 
 use crate::drain::{NAMES, WARM_UP};
 use crate::figure::{Figure, System};
+use crate::flow::{PAUSE, Percentiles};
 use crate::jobs::Does;
 use crate::place::{Place, connect};
 use crate::support::Failed;
@@ -166,43 +167,67 @@ pub(crate) async fn drain(server: &str, jobs: usize, runs: usize) -> Result<Vec<
     ))
 }
 
+/// Inserts of so many rows each.
+struct Inserts {
+    client: Client,
+    statement: Statement,
+    batch: usize,
+}
+
+impl Inserts {
+    async fn of(batch: usize, client: Client) -> Result<Self, Failed> {
+        let statement = client
+            .prepare(include_str!("../../src/store/sql/enqueue.sql"))
+            .await?;
+        Ok(Self {
+            client,
+            statement,
+            batch,
+        })
+    }
+
+    /// Inserts so many times.
+    async fn run(&self, times: usize) -> Result<(), Failed> {
+        let batch = self.batch;
+        let (queues, kinds) = (vec!["queue-1"; batch], vec![KIND; batch]);
+        let (priorities, attempts) = (vec![0_i16; batch], vec![None::<i16>; batch]);
+        let (none, texts) = (vec![None::<i64>; batch], vec![None::<&str>; batch]);
+        let (versions, fingerprints) = (vec![1_i32; batch], vec![1_i64; batch]);
+        let payload = [b'x'; 100];
+        let (payloads, repeated) = (vec![&payload[..]; batch], vec![false; batch]);
+        for _ in 0..times {
+            let rows = self
+                .client
+                .query(
+                    &self.statement,
+                    &[
+                        &queues,
+                        &kinds,
+                        &priorities,
+                        &attempts,
+                        &none,
+                        &texts,
+                        &versions,
+                        &fingerprints,
+                        &none,
+                        &none,
+                        &payloads,
+                        &texts,
+                        &repeated,
+                        &texts,
+                        &texts,
+                    ],
+                )
+                .await?;
+            assert_eq!(rows.len(), batch);
+        }
+        Ok(())
+    }
+}
+
 /// Inserts so many batches of so many.
 async fn insert(client: Client, batches: usize, batch: usize) -> Result<(), Failed> {
-    let statement = client
-        .prepare(include_str!("../../src/store/sql/enqueue.sql"))
-        .await?;
-    let (queues, kinds) = (vec!["queue-1"; batch], vec![KIND; batch]);
-    let (priorities, attempts) = (vec![0_i16; batch], vec![None::<i16>; batch]);
-    let (none, texts) = (vec![None::<i64>; batch], vec![None::<&str>; batch]);
-    let (versions, fingerprints) = (vec![1_i32; batch], vec![1_i64; batch]);
-    let payload = [b'x'; 100];
-    let (payloads, repeated) = (vec![&payload[..]; batch], vec![false; batch]);
-    for _ in 0..batches {
-        let rows = client
-            .query(
-                &statement,
-                &[
-                    &queues,
-                    &kinds,
-                    &priorities,
-                    &attempts,
-                    &none,
-                    &texts,
-                    &versions,
-                    &fingerprints,
-                    &none,
-                    &none,
-                    &payloads,
-                    &texts,
-                    &repeated,
-                    &texts,
-                    &texts,
-                ],
-            )
-            .await?;
-        assert_eq!(rows.len(), batch);
-    }
-    Ok(())
+    Inserts::of(batch, client).await?.run(batches).await
 }
 
 /// The enqueue statement alone, on so many connections.
@@ -266,16 +291,25 @@ pub(crate) async fn end_to_end(server: &str, jobs: usize, runs: usize) -> Result
     Ok(Figure::new(System::Bare, name, setting, jobs, rates))
 }
 
-/// How long one durable insert takes.
-pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Figure, Failed> {
-    let one = enqueue(server, jobs, 1, 1, runs).await?;
-    let samples = vec![1_000.0 / one.median()];
-    let name = ("idle latency", "ms");
-    Ok(Figure::new(
-        System::Bare,
-        name,
-        "the insert alone, mean",
-        jobs,
-        samples,
-    ))
+/// How long one durable insert takes, with the same pauses between as the board has: a machine that has nothing
+/// to do is slow to wake.
+pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Vec<Figure>, Failed> {
+    let place = Place::take(server).await?;
+    let insert = Inserts::of(1, connect(&place.url).await?).await?;
+    let mut percentiles = Percentiles::default();
+    for run in 0..=runs {
+        let mut samples = Vec::with_capacity(jobs);
+        for _ in 0..jobs {
+            tokio::time::sleep(PAUSE).await;
+            let called = Instant::now();
+            insert.run(1).await?;
+            samples.push(called.elapsed());
+        }
+        // The first warms up.
+        if run > 0 {
+            percentiles.add(samples);
+        }
+    }
+    place.leave().await?;
+    Ok(percentiles.figures(System::Bare, "idle, the insert alone", jobs))
 }

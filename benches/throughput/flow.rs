@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::support::Failed;
 
 /// How long the board has nothing to do between two jobs.
-const PAUSE: Duration = Duration::from_millis(3);
+pub(crate) const PAUSE: Duration = Duration::from_millis(3);
 
 /// With and without, in turns.
 const AT_BIRTH: [(AtBirth, &str); 2] = [
@@ -73,15 +73,13 @@ pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Ve
         });
         boards.push(jobs::board(&place.url)?.queue(queue).start().await?);
     }
-    let mut percentiles = AT_BIRTH.map(|_| [(50, Vec::new()), (95, Vec::new()), (99, Vec::new())]);
+    let mut percentiles = AT_BIRTH.map(|_| Percentiles::default());
     for run in 0..=runs {
         for (turn, board) in boards.iter().enumerate() {
             let samples = latencies(board, AT_BIRTH[turn].1, jobs, &mut begun).await?;
             // The first connects and prepares.
             if run > 0 {
-                for (percent, of_runs) in &mut percentiles[turn] {
-                    of_runs.push(samples[(jobs * *percent).div_ceil(100) - 1]);
-                }
+                percentiles[turn].add(samples);
             }
         }
     }
@@ -91,22 +89,47 @@ pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Ve
     place.leave().await?;
     let figures = percentiles.into_iter().zip(AT_BIRTH);
     let figures = figures.flat_map(|(percentiles, (_, how))| {
-        percentiles.map(|(percent, samples)| {
-            let setting = format!("idle, enqueue called → handler begins, p{percent}; {how}");
-            let name = ("idle latency", "ms");
-            Figure::new(System::Callboard, name, setting, jobs, samples)
-        })
+        let setting = format!("idle, enqueue called → handler begins; {how}");
+        percentiles.figures(System::Callboard, &setting, jobs)
     });
     Ok(figures.collect())
 }
 
-/// In milliseconds, sorted.
+/// Percentiles of latencies in milliseconds, of each run.
+#[derive(Debug)]
+pub(crate) struct Percentiles([(usize, Vec<f64>); 3]);
+
+impl Default for Percentiles {
+    fn default() -> Self {
+        Self([50, 95, 99].map(|percent| (percent, Vec::new())))
+    }
+}
+
+impl Percentiles {
+    /// Adds a run.
+    pub(crate) fn add(&mut self, mut samples: Vec<Duration>) {
+        samples.sort_unstable();
+        for (percent, of_runs) in &mut self.0 {
+            let sample = samples[(samples.len() * *percent).div_ceil(100) - 1];
+            of_runs.push(sample.as_secs_f64() * 1_000.0);
+        }
+    }
+
+    pub(crate) fn figures(self, system: System, setting: &str, jobs: usize) -> Vec<Figure> {
+        let figure = |(percent, samples)| {
+            let setting = format!("{setting}, p{percent}");
+            Figure::new(system, ("idle latency", "ms"), setting, jobs, samples)
+        };
+        self.0.into_iter().map(figure).collect()
+    }
+}
+
 async fn latencies(
     board: &Board,
     queue: &'static str,
     jobs: usize,
     begun: &mut UnboundedReceiver<Instant>,
-) -> Result<Vec<f64>, Failed> {
+) -> Result<Vec<Duration>, Failed> {
     let mut samples = Vec::with_capacity(jobs);
     for _ in 0..jobs {
         tokio::time::sleep(PAUSE).await;
@@ -114,8 +137,7 @@ async fn latencies(
         let call = jobs::marking().queue(queue.replace(' ', "_"));
         board.client().enqueue(call).await?;
         let at: Instant = begun.recv().await.ok_or("the board is gone")?;
-        samples.push((at - called).as_secs_f64() * 1_000.0);
+        samples.push(at - called);
     }
-    samples.sort_unstable_by(f64::total_cmp);
     Ok(samples)
 }

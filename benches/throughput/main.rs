@@ -228,7 +228,7 @@ async fn flows(server: &str, effort: Effort, report: &mut Report) -> Result<(), 
     let Effort { jobs, runs, .. } = effort;
     report.add([bare::end_to_end(server, jobs, runs).await?])?;
     report.add(flow::end_to_end(server, jobs, 10, runs).await?)?;
-    report.add([bare::latency(server, 2_000, runs).await?])?;
+    report.add(bare::latency(server, 500, runs).await?)?;
     report.add(flow::latency(server, 500, runs).await?)
 }
 
