@@ -18,6 +18,7 @@ use super::guarded::{Guarded, Step};
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::client::Interest;
+use crate::event::Event;
 use crate::job::{BreakerState, Verdict, bounded_text};
 use crate::queue::{Obeyed, Office, PROBES_LAST, Patience};
 use crate::store::{BreakerCard, BreakerRow, Found, Notice};
@@ -246,9 +247,14 @@ impl BreakersState {
                     .await?
             }
         };
-        self.guarded[index].finding = None;
+        let found = self.guarded[index].finding.take();
         // Otherwise somebody has changed it meanwhile, which is read next.
         if let Some(row) = written {
+            if let Some(Verdict::Open(reason)) = found.map(|finding| finding.verdict) {
+                let (breaker, reason) = (Arc::clone(&self.guarded[index].fuse.name), reason.word());
+                let opened = Event::BreakerOpened { breaker, reason };
+                self.office.bulletin.say(opened);
+            }
             self.adopt(index, &row, asked_at);
         }
         Ok(())
@@ -296,18 +302,18 @@ impl BreakersState {
         let guarded = &mut self.guarded[index];
         let known = guarded.epoch();
         let order = guarded.adopt(row, asked_at);
+        guarded.fuse.note(row.info.state);
         let obeyed = self.office.breakers.obey(&guarded.fuse, order);
         self.wake_if(obeyed);
         if known == Some(row.epoch) {
             return;
         }
-        let breaker = &row.info.name;
-        match row.info.state {
-            BreakerState::Open | BreakerState::HeldOpen => tracing::warn!(breaker, "{}", row.info),
-            // As it should be at a start.
-            BreakerState::Closed if known.is_none() => return,
-            _ => tracing::info!(breaker, "{}", row.info),
+        // Closed is as it should be at a start.
+        if known.is_none() && row.info.state == BreakerState::Closed {
+            return;
         }
+        let changed = Event::BreakerChanged(row.info.clone());
+        self.office.bulletin.say(changed);
         if row.info.changed_by == self.office.node_name {
             self.office.client.tell(Notice::Breaker);
         }

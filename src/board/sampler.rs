@@ -12,7 +12,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::event::{Event, QueueSample, Sample};
-use crate::queue::{Condition, Office};
+use crate::queue::{Condition, Office, Seat};
 use crate::stage::{StageInfo, SubscriptionInfo};
 use crate::supervision::{Snapshot, SupervisorRef};
 
@@ -109,12 +109,19 @@ async fn sample(office: &Office, tree: &Snapshot) -> Result<Sample, Error> {
     let names: Vec<&str> = demands.keys().copied().collect();
     let depths = office.store.depths(&names).await?;
     let vitality = office.store.vitality().await?;
+    let desks = office.desks.all().into_iter();
+    let seats: HashMap<_, _> = desks
+        .map(|desk| (Arc::clone(&desk.queue.name), desk.seats_taken()))
+        .collect();
+    let fuses = office.breakers.fuses().iter();
     let mut in_hand = office.custody.count_by_queue();
     let parts = office.vitals.all().into_iter();
     Ok(Sample {
         queues: depths
             .into_iter()
             .map(|depth| QueueSample {
+                workers: seats.get(&*depth.queue).map_or(0, Vec::len),
+                executing: seats.get(&*depth.queue).map_or(0, |seats| executing(seats)),
                 in_hand: in_hand.remove(&*depth.queue).unwrap_or_default(),
                 demand: demands.remove(&*depth.queue).unwrap_or_default(),
                 depth,
@@ -126,7 +133,16 @@ async fn sample(office: &Office, tree: &Snapshot) -> Result<Sample, Error> {
         parts: parts
             .map(|(part, condition)| (part, matches!(condition, Condition::Working)))
             .collect(),
+        breakers: fuses
+            .filter_map(|fuse| Some((Arc::clone(&fuse.name), fuse.stands()?)))
+            .collect(),
     })
+}
+
+/// How many attempts the workers on these seats run.
+fn executing(seats: &[Arc<Seat>]) -> u64 {
+    let at = seats.iter().filter_map(|seat| seat.occupation());
+    at.map(|occupation| u64::from(occupation.jobs)).sum()
 }
 
 /// What the workers of each queue have asked for and not got.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Client;
 use crate::Error;
-use crate::job::{BreakerState, MAX_TEXT_BYTES, MAX_WAIT, bounded_text};
+use crate::event::Event;
+use crate::job::{BreakerState, MAX_TEXT_BYTES, MAX_WAIT, OpenReason, bounded_text};
 use crate::store::{BreakerInfo, Notice};
 
 impl Client {
@@ -111,6 +112,12 @@ impl BreakerControl<'_> {
         let (store, reason) = (&self.client.0.store, bounded_text(reason, MAX_TEXT_BYTES));
         let forcing = store.force_breaker(self.name, state, open_for, &reason);
         if let Some(info) = forcing.await? {
+            if matches!(state, BreakerState::Open | BreakerState::HeldOpen) {
+                self.client.0.bulletin.say(Event::BreakerOpened {
+                    breaker: self.name.into(),
+                    reason: OpenReason::ByHand,
+                });
+            }
             self.client.tell_now(Notice::Breaker).await;
             return Ok(info);
         }

@@ -94,6 +94,10 @@ metrics! {
         "For how long the oldest of the next hundred jobs could have run; 0 if none waits. The same on all nodes.";
     DEMAND = Gauge "callboard_queue_demand" ["queue"]
         "Jobs that this node's workers have asked for and not got: idle hands.";
+    WORKERS = Gauge "callboard_queue_workers" ["queue"]
+        "Workers that this node has for the queue.";
+    EXECUTING = Gauge "callboard_attempts_executing" ["queue"]
+        "Attempts whose handlers run on this node.";
     IN_HAND = Gauge "callboard_attempts_in_hand" ["queue"]
         "Attempts that this node holds: executing, or about to, or not yet written.";
     WAITING = Gauge "callboard_jobs_waiting" []
@@ -108,6 +112,10 @@ metrics! {
         "Callers that wait for a connection.";
     PART = Gauge "callboard_part_working" ["part"]
         "Whether a part of the board works (1) or is degraded (0): liveness, ledger, notifier, fetcher of a queue, and so on.";
+    BREAKER_STATE = Gauge "callboard_breaker_state" ["breaker", "state"]
+        "Whether a breaker stands so (1) or not (0): closed, open, half_open, held_open, held_closed. The same on all nodes that have it.";
+    BREAKER_OPENINGS = Counter "callboard_breaker_openings_total" ["breaker", "reason"]
+        "How often this process opened a breaker: for failures, slow_calls, failed_probe, slow_probe, by_hand.";
     DEAD_ROWS = Gauge "callboard_hot_table_dead_rows" []
         "Dead rows in the table of unfinished jobs, which slow down claims until vacuum removes them. The same on all nodes.";
     OLDEST_TRANSACTION = Gauge "callboard_oldest_transaction_age_seconds" []

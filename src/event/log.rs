@@ -6,7 +6,7 @@
 use tracing::{debug, error, info, warn};
 
 use super::{Attempted, Event};
-use crate::job::{BuryReason, Transition};
+use crate::job::{BreakerState, BuryReason, Transition};
 use crate::store::Fate;
 
 impl Event {
@@ -36,6 +36,20 @@ impl Event {
             }
             Self::Degraded { part, reason } => {
                 warn!(part, reason, "degraded; tries again by itself");
+            }
+            Self::BreakerOpened { breaker, reason } => {
+                debug!(
+                    breaker = &**breaker,
+                    reason = reason.as_str(),
+                    "opened by this process"
+                );
+            }
+            Self::BreakerChanged(info) => {
+                let (breaker, state) = (&*info.name, info.state.as_str());
+                match info.state {
+                    BreakerState::Open | BreakerState::HeldOpen => warn!(breaker, state, "{info}"),
+                    _ => info!(breaker, state, "{info}"),
+                }
             }
             Self::Recovered { part, after } => info!(part, ?after, "works again"),
             _ => self.log_work(),

@@ -10,7 +10,7 @@ use metrics::{Counter, Histogram, counter, gauge, histogram};
 use super::catalogue::{self as names, describe};
 use super::family::Family;
 use super::{Attempted, Event, Sample};
-use crate::job::Transition;
+use crate::job::{BreakerState, OpenReason, Transition};
 use crate::store::Fate;
 use crate::supervision::{self, ChildPath, EventKind};
 
@@ -183,6 +183,8 @@ fn record_rare(event: &Event) {
             kind: EventKind::Restarted { .. },
             ..
         }) => counter!(names::RESTARTS, "role" => role(path)).increment(1),
+        Event::BreakerOpened { breaker, reason } => count_opening(breaker, *reason, 1),
+        Event::BreakerChanged(breaker) => show_breaker(&breaker.name, breaker.state),
         Event::Sampled(sample) => show(sample),
         _ => {}
     }
@@ -208,6 +210,29 @@ fn set_part(part: &str, works: f64) {
     gauge!(names::PART, "part" => part.to_owned()).set(works);
 }
 
+/// A series for each state, of which one is 1.
+fn show_breaker(breaker: &str, stands: BreakerState) {
+    for state in BreakerState::ALL {
+        let labels = [
+            ("breaker", breaker.to_owned()),
+            ("state", state.to_string()),
+        ];
+        gauge!(names::BREAKER_STATE, &labels).set(f64::from(u8::from(*state == stands)));
+    }
+    // They are there before they count, so that the first opening is an increase.
+    OpenReason::ALL
+        .iter()
+        .for_each(|reason| count_opening(breaker, *reason, 0));
+}
+
+fn count_opening(breaker: &str, reason: OpenReason, times: u64) {
+    let labels = [
+        ("breaker", breaker.to_owned()),
+        ("reason", reason.to_string()),
+    ];
+    counter!(names::BREAKER_OPENINGS, &labels).increment(times);
+}
+
 fn show(sample: &Sample) {
     for queue in &sample.queues {
         let label = [("queue", queue.depth.queue.clone())];
@@ -215,6 +240,8 @@ fn show(sample: &Sample) {
         gauge!(names::AVAILABLE, &label).set(queue.depth.available);
         gauge!(names::OLDEST, &label).set(oldest);
         gauge!(names::DEMAND, &label).set(queue.demand as f64);
+        gauge!(names::WORKERS, &label).set(queue.workers as f64);
+        gauge!(names::EXECUTING, &label).set(queue.executing as f64);
         gauge!(names::IN_HAND, &label).set(queue.in_hand as f64);
     }
     for pool in &sample.pools {
@@ -229,6 +256,9 @@ fn show(sample: &Sample) {
     }
     for (part, works) in &sample.parts {
         set_part(part, f64::from(u8::from(*works)));
+    }
+    for (breaker, state) in &sample.breakers {
+        show_breaker(breaker, *state);
     }
     let vitality = &sample.vitality;
     let oldest = vitality.oldest_transaction.unwrap_or_default();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempted, Sample, Started};
-use crate::job::{JobId, NodeId};
-use crate::store::{Cancelled, Fate};
+use crate::job::{JobId, NodeId, OpenReason};
+use crate::store::{BreakerInfo, Cancelled, Fate};
 use crate::supervision;
 
 /// Something that happened on this node, or that this node did.
 ///
 /// Those that tell of single jobs or calls are made only while somebody listens. None holds arguments
-/// of a job; a failure's text is in [`Attempted`] alone.
+/// of a job; a failure's text is in [`Attempted`], and its beginning in the reason of a breaker.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -169,6 +169,16 @@ pub enum Event {
         /// How many attempts wait for them.
         held_up: usize,
     },
+    /// This process opened a breaker: its node found a reason, or somebody here did it by hand.
+    BreakerOpened {
+        /// The breaker.
+        breaker: Arc<str>,
+        /// Why.
+        reason: OpenReason,
+    },
+    /// A breaker of this node stands otherwise than this node knew, whoever changed it. Said at a start for
+    /// those that are not closed.
+    BreakerChanged(BreakerInfo),
     /// Old history was dropped: partitions, and rows that were in none.
     Pruned {
         /// How many.

@@ -55,7 +55,7 @@ pub use payload::{
     Codec, DEFAULT_PAYLOAD_LIMIT, DecodeError, EncodeError, MAX_PAYLOAD_LIMIT, Stored, Upcaster,
     encode,
 };
-pub use state::{BreakerState, BuryReason, JobState};
+pub use state::{BreakerState, BuryReason, JobState, OpenReason};
 pub(crate) use text::shown_instant;
 pub use text::{MAX_TEXT_BYTES, bounded_text};
 pub use traceparent::{TRACEPARENT_BYTES, is_traceparent};

@@ -73,6 +73,22 @@ named! {
     }
 }
 
+named! {
+    /// Why a [breaker](super::Breaker) was opened.
+    OpenReason {
+        /// Too many of the calls failed.
+        Failures => "failures",
+        /// Too many of the calls were slow.
+        SlowCalls => "slow_calls",
+        /// A probe failed.
+        FailedProbe => "failed_probe",
+        /// A probe was slow.
+        SlowProbe => "slow_probe",
+        /// Somebody said so.
+        ByHand => "by_hand",
+    }
+}
+
 impl JobState {
     /// Whether the job has ended. Only a dead one comes back, when it is requeued.
     #[must_use]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::handler::DeclaredBreaker;
-use crate::job::{Breaker, ramp_share};
+use crate::job::{Breaker, BreakerState, ramp_share};
 
 /// How long the probes of a breaker are a node's own, unless it says again that they are: long enough to say so
 /// several times, short enough that nobody waits long for the probes of a node that died.
@@ -53,6 +53,8 @@ pub(crate) struct Fuse {
     pub(crate) options: Breaker,
     pub(crate) kinds: Arc<[String]>,
     order: RwLock<Order>,
+    /// How the breaker stands by the board, as this node has read it last.
+    stands: RwLock<Option<BreakerState>>,
     /// The order in one word, for attempts that begin: the epoch and what they need to be let through.
     gate: AtomicU64,
     rations: Mutex<Rations>,
@@ -85,6 +87,7 @@ impl Fuse {
                 epoch: 0,
                 rule: Rule::Nothing,
             }),
+            stands: RwLock::default(),
             gate: AtomicU64::new(SHUT),
             rations: Mutex::default(),
         }
@@ -92,6 +95,16 @@ impl Fuse {
 
     pub(crate) fn order(&self) -> Order {
         *self.order.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the breaker stands. `None`: the board was not asked yet.
+    pub(crate) fn stands(&self) -> Option<BreakerState> {
+        *self.stands.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The board says that the breaker stands so.
+    pub(crate) fn note(&self, state: BreakerState) {
+        *self.stands.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
     }
 
     /// Obeys this from now on.

@@ -14,6 +14,7 @@ mod autoscale;
 mod batches;
 mod birth;
 mod breaker;
+mod breaker_events;
 mod cancel;
 mod checkpoints;
 mod completion;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use callboard::board::Builder;
@@ -10,13 +10,14 @@ use callboard::event::{METRICS, Metric, MetricKind, SECONDS, SIZES};
 use callboard::testing::{Role, TestBoard};
 use callboard::{BoxError, Client, Event, Job, Outcome, Queue, call, functions};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::sync::Semaphore;
 
-use crate::support::{board, database, eventually};
+use crate::support::{board, database, eventually, sharing};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What the recorder of this process has heard so far, of all tests here.
-fn heard() -> &'static PrometheusHandle {
+pub fn heard() -> &'static PrometheusHandle {
     static HEARD: OnceLock<PrometheusHandle> = OnceLock::new();
     HEARD.get_or_init(|| {
         let builder = METRICS
@@ -46,7 +47,8 @@ fn value(series: &str) -> Option<f64> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
-async fn until(series: &str, wanted: f64) {
+/// Waits until a series has this value.
+pub async fn until(series: &str, wanted: f64) {
     let what = format!("{series} is {wanted}");
     eventually(&what, || async {
         (value(series) == Some(wanted)).then_some(())
@@ -145,12 +147,36 @@ async fn gauges_show_what_waits_and_what_works() {
     board.client().enqueue_many(calls).await.unwrap();
     until("callboard_queue_available_jobs{queue=\"gauged\"}", 7.0).await;
     until("callboard_queue_demand{queue=\"gauged\"}", 3.0).await;
+    until("callboard_queue_workers{queue=\"gauged\"}", 3.0).await;
     until("callboard_attempts_in_hand{queue=\"gauged\"}", 0.0).await;
     until("callboard_part_working{part=\"notifier\"}", 1.0).await;
     until("callboard_part_working{part=\"fetcher of gauged\"}", 1.0).await;
     let oldest = "callboard_queue_oldest_job_age_seconds{queue=\"gauged\"}";
     assert!(value(oldest) > Some(0.0));
     assert!(value("callboard_pool_connections_max{lane=\"claim\"}") >= Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_executes_is_shown_while_it_does() {
+    async fn held(cx: &mut callboard::Context) -> Result<(), BoxError> {
+        let gate = cx.state::<Arc<Semaphore>>()?.clone();
+        gate.acquire().await?.forget();
+        Ok(())
+    }
+    heard();
+    let gate = Arc::new(Semaphore::new(0));
+    let queue = sharing(Queue::new("busy").workers(2), &gate);
+    let board = board(|board| {
+        let board = board.queue(queue).functions(functions![held]);
+        board.metrics().sample_every(SECOND)
+    })
+    .await;
+    let calls = (0..3).map(|_| call!(held()).queue("busy"));
+    board.client().enqueue_many(calls).await.unwrap();
+    until("callboard_attempts_executing{queue=\"busy\"}", 2.0).await;
+    gate.add_permits(3);
+    until("callboard_attempts_executing{queue=\"busy\"}", 0.0).await;
+    board.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,7 +296,7 @@ fn page() -> String {
     for metric in METRICS {
         let unit = match metric.name {
             name if name.ends_with("_seconds") => "seconds",
-            name if name.ends_with("_working") => "0 or 1",
+            name if name.ends_with("_working") || name.ends_with("_state") => "0 or 1",
             _ => "count",
         };
         let Metric { name, help, .. } = metric;

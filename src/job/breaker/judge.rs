@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Breaker, Called, Tally, Window};
+use crate::job::OpenReason;
 
 /// What a node has to watch in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +143,19 @@ impl Breaker {
     }
 }
 
+impl Reason {
+    /// The word for it.
+    #[must_use]
+    pub(crate) const fn word(&self) -> OpenReason {
+        match self {
+            Self::Failures(..) => OpenReason::Failures,
+            Self::SlowCalls(..) => OpenReason::SlowCalls,
+            Self::FailedProbe => OpenReason::FailedProbe,
+            Self::SlowProbe => OpenReason::SlowProbe,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |f: &mut fmt::Formatter<'_>, count: u32, calls: u32, what: &str, rate: f64| {
@@ -197,6 +211,7 @@ mod tests {
         };
         let reason = Reason::Failures(tally, 0.5);
         assert_eq!(reason.to_string(), "2 of 4 calls failed, at or above 0.5");
+        assert_eq!(reason.word(), OpenReason::Failures);
         assert_eq!(judge.record(NOW, 7, OK), Some(Verdict::Open(reason)));
         // Once is enough.
         assert_eq!(judge.record(NOW, 7, FAILED), None);
