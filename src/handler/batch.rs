@@ -4,24 +4,22 @@
 //! worker, is answered by its lease.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
-use tokio_util::sync::CancellationToken;
 
 use super::batch_job::{BatchLimits, Batching, PerformBatch};
-use super::context::InTransaction;
-use super::stop::{CancelReason, StopSignal, ended};
+use super::batched::{Answering, Batched, Left, Unanswered};
+use super::stop::StopSignal;
+use super::trail::TrailOf;
 use super::{Attachments, BatchContext, Context, IN_HANDLER, panicked};
 use crate::client::Client;
 use crate::job::{
     Attempt, Codec, Ending, Failure, FailureKind, Fingerprint, JobId, NodeId, Outcome, Stored,
-    Transition,
 };
 use crate::store::{Executor, Settlement};
 use crate::{BoxError, Error};
@@ -31,19 +29,6 @@ pub struct Batch<J> {
     jobs: Vec<Batched<J>>,
     post: Post,
 }
-
-/// A job of a batch. It dereferences to its arguments.
-pub struct Batched<J> {
-    job: J,
-    facts: JobFacts,
-    signal: StopSignal,
-    /// Whether it was completed in a transaction of the handler's.
-    completed: Arc<AtomicBool>,
-    answering: Option<Answering>,
-}
-
-/// Answers the board for one job.
-pub(crate) type Answering = Box<dyn FnOnce(Ending, InTransaction) + Send + Sync>;
 
 /// Where completions in a transaction go.
 #[derive(Debug, Clone)]
@@ -114,128 +99,9 @@ impl<J> Batch<J> {
     }
 }
 
-impl<J> Batched<J> {
-    /// The job's id: the idempotency key for its effects outside the database.
-    #[must_use]
-    pub fn job_id(&self) -> JobId {
-        self.facts.id
-    }
-
-    /// Which execution of the job this is, from 1.
-    #[must_use]
-    pub fn attempt(&self) -> Attempt {
-        self.facts.attempt
-    }
-
-    /// How many of its attempts failed before this one.
-    #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.facts.failures
-    }
-
-    /// Whether a failure of this attempt buries the job.
-    #[must_use]
-    pub fn is_last_attempt(&self) -> bool {
-        self.facts.failures + 1 >= self.facts.max_attempts
-    }
-
-    /// When the job was enqueued, by the database's clock.
-    #[must_use]
-    pub fn enqueued_at(&self) -> DateTime<Utc> {
-        self.facts.enqueued_at
-    }
-
-    /// What a stage of the queue has attached to the job, of this type.
-    #[must_use]
-    pub fn attached<T: 'static>(&self) -> Option<&T> {
-        self.facts.attachments.get()
-    }
-
-    /// As [`Context::traceparent`](crate::Context::traceparent).
-    #[must_use]
-    pub fn traceparent(&self) -> Option<&str> {
-        self.facts.traceparent.as_deref()
-    }
-
-    /// Fires when this job should stop, though not the others.
-    #[must_use]
-    pub fn cancellation(&self) -> &CancellationToken {
-        self.signal.token()
-    }
-
-    /// Why this job should stop, once it should.
-    #[must_use]
-    pub fn cancel_reason(&self) -> Option<CancelReason> {
-        self.signal.reason()
-    }
-
-    /// Decides about this job alone, now. The first answer stands.
-    pub fn answer(&mut self, outcome: Outcome) {
-        self.end(Ok(outcome));
-    }
-
-    /// Fails this attempt alone, now: the error is kept with the job, which is retried by its policy.
-    pub fn fail(&mut self, error: impl Into<BoxError>) {
-        self.end(Err(error.into()));
-    }
-
-    fn end(&mut self, said: Result<Outcome, BoxError>) {
-        if let Some(unanswered) = self.unanswered() {
-            let ending = ended(said, unanswered.signal.reason());
-            unanswered.answer(ending);
-        }
-    }
-
-    fn unanswered(&mut self) -> Option<Unanswered> {
-        let answering = self.answering.take()?;
-        let in_transaction = match self.completed.load(Ordering::Acquire) {
-            true => InTransaction::Completed,
-            false => InTransaction::No,
-        };
-        Some(Unanswered {
-            signal: self.signal.clone(),
-            in_transaction,
-            answering,
-        })
-    }
-
-    fn completion(&self) -> Settlement {
-        Settlement {
-            id: self.facts.id,
-            attempt: self.facts.attempt,
-            transition: Transition::Complete { output: None },
-            diagnostics: None,
-            has_trail: false,
-        }
-    }
-}
-
-impl<J> Deref for Batched<J> {
-    type Target = J;
-
-    fn deref(&self) -> &J {
-        &self.job
-    }
-}
-
-impl<J> DerefMut for Batched<J> {
-    fn deref_mut(&mut self) -> &mut J {
-        &mut self.job
-    }
-}
-
 impl<J> fmt::Debug for Batch<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl<J> fmt::Debug for Batched<J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batched")
-            .field("facts", &self.facts)
-            .field("is_answered", &self.answering.is_none())
-            .finish_non_exhaustive()
     }
 }
 
@@ -264,12 +130,13 @@ impl<J> Batch<J> {
     pub(super) fn alone(job: J, cx: &mut Context) -> (Self, AnsweredAlone) {
         let answer = Arc::new(OnceLock::new());
         let answered = AnsweredAlone(Arc::clone(&answer));
-        let facts = cx.facts();
         let only = Batched {
             job,
-            facts,
+            facts: cx.facts(),
             signal: cx.signal().clone(),
             completed: cx.completed(),
+            post: cx.post(),
+            trail: TrailOf::shared(cx.trail()),
             answering: Some(Box::new(move |ending, _| {
                 // An answer is given once.
                 let _first = answer.set(ending);
@@ -291,19 +158,6 @@ pub(crate) struct Member {
     pub(crate) payload: Vec<u8>,
     pub(crate) signal: StopSignal,
     pub(crate) answering: Answering,
-}
-
-/// A job whose handler has ended without an answer for it.
-pub(crate) struct Unanswered {
-    pub(crate) signal: StopSignal,
-    in_transaction: InTransaction,
-    answering: Answering,
-}
-
-impl Unanswered {
-    pub(crate) fn answer(self, ending: Ending) {
-        (self.answering)(ending, self.in_transaction);
-    }
 }
 
 /// A batch of whatever kind.
@@ -359,9 +213,10 @@ impl BatchHandler {
         J: DeserializeOwned + Send + 'static,
     {
         let Batching { limits, perform } = batching;
-        let open = move |members: Vec<Member>, post| -> Box<dyn AnyBatch> {
+        let open = move |members: Vec<Member>, post: Post| -> Box<dyn AnyBatch> {
             let jobs = members.into_iter();
-            let jobs = jobs.filter_map(|member| decoded(member, &codec)).collect();
+            let jobs = jobs.filter_map(|member| decoded(member, &codec, &post));
+            let jobs = jobs.collect();
             Box::new(Opened {
                 batch: Batch { jobs, post },
                 perform,
@@ -375,7 +230,7 @@ impl BatchHandler {
 }
 
 /// The job with its arguments. Decoding runs user code, and must not take the others along.
-fn decoded<J>(member: Member, codec: &Codec<J>) -> Option<Batched<J>>
+fn decoded<J>(member: Member, codec: &Codec<J>, post: &Post) -> Option<Batched<J>>
 where
     J: DeserializeOwned + 'static,
 {
@@ -392,6 +247,8 @@ where
                 facts: member.facts,
                 signal: member.signal,
                 completed: Arc::default(),
+                post: post.clone(),
+                trail: TrailOf::default(),
                 answering: Some(member.answering),
             });
         }
@@ -400,6 +257,6 @@ where
         }
         Err(payload) => Ending::Failed(panicked(&*payload).into_failure()),
     };
-    (member.answering)(ending, InTransaction::No);
+    (member.answering)(ending, Left::NOTHING);
     None
 }

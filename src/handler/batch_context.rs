@@ -90,7 +90,7 @@ impl<'a> BatchContext<'a> {
         self.0.state()
     }
 
-    /// As [`Context::spawn_blocking`].
+    /// As [`Context::spawn_blocking`]; the work keeps no checkpoints.
     ///
     /// # Panics
     ///
@@ -104,6 +104,6 @@ impl<'a> BatchContext<'a> {
         F: FnOnce(&Blocking) -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.0.spawn_blocking(work).await
+        self.0.block(None, work).await
     }
 }

@@ -297,11 +297,23 @@ impl Context {
         F: FnOnce(&Blocking) -> T + Send + 'static,
         T: Send + 'static,
     {
+        self.block(Some(Arc::clone(self.trail())), work).await
+    }
+
+    pub(super) async fn block<T, F>(
+        &self,
+        trail: Option<Arc<Trail>>,
+        work: F,
+    ) -> Result<T, BoxError>
+    where
+        F: FnOnce(&Blocking) -> T + Send + 'static,
+        T: Send + 'static,
+    {
         let blocking = Blocking {
             token: self.parts.signal.token().child_token(),
             deadline: self.parts.deadline,
             client: self.parts.client.clone(),
-            trail: Arc::clone(self.trail()),
+            trail,
         };
         // Dropping this future at a time limit must reach the thread.
         let _guard = blocking.token.clone().drop_guard();
@@ -357,7 +369,8 @@ pub struct Blocking {
     token: CancellationToken,
     deadline: Instant,
     client: Client,
-    pub(super) trail: Arc<Trail>,
+    /// Of the one job, if it is not a batch's.
+    pub(super) trail: Option<Arc<Trail>>,
 }
 
 impl Blocking {

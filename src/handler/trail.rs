@@ -42,7 +42,8 @@ impl Context {
     /// A checkpoint is a round trip and a commit, so keep one every few seconds of work and not with every
     /// row. It says how far the work was at least: what the handler does between an effect and the next
     /// checkpoint is done again. Of any type that can be the argument of a job; at most
-    /// [`MAX_CHECKPOINT_BYTES`]. Jobs of a batch have none.
+    /// [`MAX_CHECKPOINT_BYTES`]. A job of a batch has its own:
+    /// [`Batched::checkpoint`](super::Batched::checkpoint).
     ///
     /// # Examples
     ///
@@ -114,8 +115,7 @@ impl Context {
     }
 
     pub(super) fn trail(&self) -> &Arc<Trail> {
-        let begin = || Arc::new(Trail::new(self.holding(), self.client().clone()));
-        self.trail.0.get_or_init(begin)
+        self.trail.begun(self.holding(), self.client())
     }
 }
 
@@ -124,17 +124,25 @@ impl Blocking {
     ///
     /// # Errors
     ///
-    /// As [`Context::checkpoint`].
+    /// As [`Context::checkpoint`]; and [`Error::is_unfit_checkpoint`] in the work of a batch, since nobody
+    /// knows for which of its jobs it is.
     pub fn checkpoint<T>(&self, value: &T) -> Result<(), Error>
     where
         T: Serialize + DeserializeOwned + 'static,
     {
-        self.trail.runtime.block_on(self.trail.keep(value))
+        let Some(trail) = &self.trail else {
+            return Err(Error::checkpoint(
+                "cannot keep a checkpoint of a batch: keep one of each job that needs it, by Batched::checkpoint",
+            ));
+        };
+        trail.runtime.block_on(trail.keep(value))
     }
 
-    /// As [`Context::progress`].
+    /// As [`Context::progress`]. That of a batch nobody sees.
     pub fn progress(&self, done: u64, of: u64, message: impl Into<String>) {
-        self.trail.note(done, of, message.into());
+        if let Some(trail) = &self.trail {
+            trail.note(done, of, message.into());
+        }
     }
 }
 
@@ -183,7 +191,7 @@ impl Trail {
     }
 
     /// Encodes now, and keeps when it is polled.
-    fn keep<T>(
+    pub(super) fn keep<T>(
         self: &Arc<Self>,
         value: &T,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<T>
@@ -199,13 +207,25 @@ impl Trail {
                 shelf.put(Kept { fingerprint, bytes });
                 return Ok(());
             }
-            trail.has_left.store(true, Ordering::Release);
+            if !trail.leaves() {
+                return Err(trail.lost("keep a checkpoint of"));
+            }
             let store = trail.client.store();
             match store.checkpoint(trail.holding, fingerprint, &bytes).await? {
                 Fenced::Current(()) => Ok(()),
                 Fenced::Stale => Err(trail.lost("keep a checkpoint of")),
             }
         }
+    }
+
+    /// There will be something to clear away. False: the attempt has its answer, which does not know of it.
+    fn leaves(&self) -> bool {
+        let reporting = self.reporting();
+        let is_over = reporting.stage == Stage::Over;
+        if !is_over {
+            self.has_left.store(true, Ordering::Release);
+        }
+        !is_over
     }
 
     fn encode<T>(&self, value: &T) -> Result<Vec<u8>, Error>
@@ -227,7 +247,7 @@ impl Trail {
         Ok(bytes)
     }
 
-    async fn resume<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>, Error> {
+    pub(super) async fn resume<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>, Error> {
         let Some(kept) = self.kept().await? else {
             return Ok(None);
         };
@@ -271,7 +291,7 @@ impl Trail {
         ))
     }
 
-    fn note(self: &Arc<Self>, done: u64, of: u64, message: String) {
+    pub(super) fn note(self: &Arc<Self>, done: u64, of: u64, message: String) {
         let mut reporting = self.reporting();
         if reporting.stage == Stage::Over {
             return;
@@ -302,7 +322,8 @@ impl Trail {
         next
     }
 
-    fn end_notes(&self) {
+    /// The attempt has its answer, or lost its job: nothing more is left.
+    pub(super) fn end(&self) {
         let mut reporting = self.reporting();
         reporting.stage = Stage::Over;
         reporting.latest = None;
@@ -321,7 +342,7 @@ async fn write_notes(trail: Arc<Trail>) {
         let store = trail.client.store();
         match store.progress(trail.holding, &note).await {
             Ok(Fenced::Current(())) => {}
-            Ok(Fenced::Stale) => trail.end_notes(),
+            Ok(Fenced::Stale) => trail.end(),
             Err(error) => {
                 tracing::debug!(job = %trail.holding.id, %error, "a progress note is not written");
             }
@@ -350,7 +371,7 @@ pub(super) fn decode<T: DeserializeOwned + 'static>(kept: &Kept) -> Result<T, De
     })
 }
 
-/// A context's hold of its trail: notes end with it.
+/// An attempt's hold of its trail: nothing more is left after it.
 #[derive(Debug, Default)]
 pub(super) struct TrailOf(OnceLock<Arc<Trail>>);
 
@@ -363,6 +384,24 @@ impl TrailOf {
         Self(OnceLock::from(Arc::new(trail)))
     }
 
+    /// The trail of an attempt that somebody else holds, too.
+    pub(super) fn shared(trail: &Arc<Trail>) -> Self {
+        Self(OnceLock::from(Arc::clone(trail)))
+    }
+
+    /// The trail, which begins now at the latest.
+    pub(super) fn begun(&self, holding: Holding, client: &Client) -> &Arc<Trail> {
+        let begin = || Arc::new(Trail::new(holding, client.clone()));
+        self.0.get_or_init(begin)
+    }
+
+    /// The attempt has its answer: nothing more is left.
+    pub(super) fn end(&self) {
+        if let Some(trail) = self.0.get() {
+            trail.end();
+        }
+    }
+
     /// Whether there may be something to clear away when the job is completed.
     pub(super) fn has_left(&self) -> bool {
         let has_left = |trail: &Arc<Trail>| trail.has_left.load(Ordering::Acquire);
@@ -372,8 +411,6 @@ impl TrailOf {
 
 impl Drop for TrailOf {
     fn drop(&mut self) {
-        if let Some(trail) = self.0.get() {
-            trail.end_notes();
-        }
+        self.end();
     }
 }

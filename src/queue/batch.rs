@@ -148,9 +148,12 @@ impl Workplace {
             fingerprint,
             payload: lease.take_payload(),
             signal: lease.signal().clone(),
-            answering: Box::new(move |ending, in_transaction| match in_transaction {
-                InTransaction::Completed => lease.answer_written(ending),
-                InTransaction::No => lease.answer(ending),
+            answering: Box::new(move |ending, left| {
+                lease.note_trail(left.has_trail);
+                match left.in_transaction {
+                    InTransaction::Completed => lease.answer_written(ending),
+                    InTransaction::No => lease.answer(ending),
+                }
             }),
         }
     }

@@ -87,7 +87,7 @@ impl Workplace {
             }
         };
         span::ended(cx.span(), &ending);
-        lease.note_trail(&cx);
+        lease.note_trail(cx.has_trail());
         let (state, in_transaction) = cx.into_state();
         match in_transaction {
             InTransaction::Completed => lease.answer_written(ending),

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::fuse::Passage;
 use super::{Answer, Office, Story};
 use crate::event::{Event, Started};
-use crate::handler::{Attachments, Context, Handler, Panicked, StopSignal};
+use crate::handler::{Attachments, Handler, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Kind, Transition, transition,
 };
@@ -130,9 +130,9 @@ impl Lease {
         };
     }
 
-    /// The job may have left something on its way, as its context knows.
-    pub(crate) fn note_trail(&mut self, cx: &Context) {
-        self.has_trail = cx.has_trail();
+    /// Whether the job may have left something on its way, as its context knows.
+    pub(crate) fn note_trail(&mut self, has_trail: bool) {
+        self.has_trail = has_trail;
     }
 
     /// Answers the board.

@@ -11,6 +11,7 @@ mod support;
 mod alone;
 mod application;
 mod autoscale;
+mod batch_checkpoints;
 mod batches;
 mod birth;
 mod breaker;
