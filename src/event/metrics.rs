@@ -168,26 +168,38 @@ fn record_rare(event: &Event) {
         Event::Requeued { queue, jobs } => {
             counter!(names::REQUEUED, "queue" => queue.clone()).increment(u64::from(*jobs));
         }
-        Event::Rescued { queue, fate, .. } => {
-            let fate = match fate {
-                Fate::Rescued => "rescued",
-                Fate::Quarantined => "quarantined",
-                Fate::Cancelled => "cancelled",
-            };
-            counter!(names::RESCUED, "queue" => queue.clone(), "fate" => fate).increment(1);
-        }
+        Event::Rescued { queue, fate, .. } => count_rescued(queue, *fate, 1),
         Event::Degraded { part, .. } => set_part(part, 0.0),
         Event::Recovered { part, .. } => set_part(part, 1.0),
         Event::Supervised(supervision::Event {
             path,
             kind: EventKind::Restarted { .. },
             ..
-        }) => counter!(names::RESTARTS, "role" => role(path)).increment(1),
+        }) => count_restart(path, 1),
+        // The series is there before it counts, so that the first restart is an increase.
+        Event::Supervised(supervision::Event {
+            path,
+            kind: EventKind::Started { .. },
+            ..
+        }) => count_restart(path, 0),
         Event::BreakerOpened { breaker, reason } => count_opening(breaker, *reason, 1),
         Event::BreakerChanged(breaker) => show_breaker(&breaker.name, breaker.state),
         Event::Sampled(sample) => show(sample),
         _ => {}
     }
+}
+
+fn count_rescued(queue: &str, fate: Fate, times: u64) {
+    let fate = match fate {
+        Fate::Rescued => "rescued",
+        Fate::Quarantined => "quarantined",
+        Fate::Cancelled => "cancelled",
+    };
+    counter!(names::RESCUED, "queue" => queue.to_owned(), "fate" => fate).increment(times);
+}
+
+fn count_restart(path: &ChildPath, times: u64) {
+    counter!(names::RESTARTS, "role" => role(path)).increment(times);
 }
 
 /// What an actor is by its place in the tree: one of few words.
@@ -219,7 +231,6 @@ fn show_breaker(breaker: &str, stands: BreakerState) {
         ];
         gauge!(names::BREAKER_STATE, &labels).set(f64::from(u8::from(*state == stands)));
     }
-    // They are there before they count, so that the first opening is an increase.
     OpenReason::ALL
         .iter()
         .for_each(|reason| count_opening(breaker, *reason, 0));
@@ -237,6 +248,12 @@ fn show(sample: &Sample) {
     for queue in &sample.queues {
         let label = [("queue", queue.depth.queue.clone())];
         let oldest = queue.depth.oldest.unwrap_or_default();
+        // What happens seldom is there before it does, so that the first time is an increase.
+        counter!(names::PROMOTED, &label).increment(0);
+        counter!(names::REQUEUED, &label).increment(0);
+        [Fate::Rescued, Fate::Quarantined, Fate::Cancelled]
+            .into_iter()
+            .for_each(|fate| count_rescued(&queue.depth.queue, fate, 0));
         gauge!(names::AVAILABLE, &label).set(queue.depth.available);
         gauge!(names::OLDEST, &label).set(oldest);
         gauge!(names::DEMAND, &label).set(queue.demand as f64);

@@ -149,6 +149,7 @@ async fn gauges_show_what_waits_and_what_works() {
     until("callboard_queue_demand{queue=\"gauged\"}", 3.0).await;
     until("callboard_queue_workers{queue=\"gauged\"}", 3.0).await;
     until("callboard_attempts_in_hand{queue=\"gauged\"}", 0.0).await;
+    until("callboard_jobs_requeued_total{queue=\"gauged\"}", 0.0).await;
     until("callboard_part_working{part=\"notifier\"}", 1.0).await;
     until("callboard_part_working{part=\"fetcher of gauged\"}", 1.0).await;
     let oldest = "callboard_queue_oldest_job_age_seconds{queue=\"gauged\"}";
@@ -211,7 +212,8 @@ async fn restarts_are_counted_by_role() {
     heard();
     let board = TestBoard::start(counted("restarted")).await;
     let series = "callboard_actor_restarts_total{role=\"fetcher\"}";
-    let before = value(series).unwrap_or_default();
+    // Otherwise nobody would see that there is one more when the first is counted.
+    let before = value(series).expect("it is there from the start");
     board.kill(Role::fetcher_of("restarted")).await;
     eventually("it is counted", || async {
         (value(series) > Some(before)).then_some(())
@@ -287,10 +289,11 @@ fn page() -> String {
         With the feature `metrics`, `Builder::metrics` reports these to the recorder of the\n\
         [metrics](https://crates.io/crates/metrics) crate that is installed when the board starts; `Client::metrics`\n\
         does it for a process without a board. `examples/metrics.rs` shows them in the format of Prometheus,\n\
-        `dashboards/callboard.json` in Grafana. No label is ever the id of a job, and beyond a thousand pairs of queue\n\
-        and kind the others go by the name `other`. Gauges are sampled (`Builder::sample_every`, every 15 s by default);\n\
-        take the maximum over the nodes where it says \"the same on all nodes\", and the sum elsewhere. Histograms of\n\
-        seconds have their bounds in `event::SECONDS`, those of sizes in `event::SIZES`.\n\n\
+        `dashboards/callboard.json` in Grafana ([a picture](../dashboards/README.md)). No label is ever the id of a job,\n\
+        and beyond a thousand pairs of queue and kind the others go by the name `other`. Gauges are sampled\n\
+        (`Builder::sample_every`, every 15 s by default); take the maximum over the nodes where it says \"the same on\n\
+        all nodes\", and the sum elsewhere. Histograms of seconds have their bounds in `event::SECONDS`, those of sizes\n\
+        in `event::SIZES`.\n\n\
         | metric | type | unit | labels | what it tells |\n|---|---|---|---|---|\n"
         .to_owned();
     for metric in METRICS {
