@@ -4,6 +4,9 @@
 //! is printed at the end. A program that serves HTTP gives that text to whoever asks for `/metrics`
 //! (`PrometheusHandle::render`). `docs/metrics.md` lists all metrics, `dashboards/callboard.json` is a
 //! dashboard for Grafana.
+//!
+//! `cargo run --example metrics serve 127.0.0.1:9464 720` lives an eventful life for so many seconds, and serves
+//! its metrics at that address: what `dashboards/callboard.svg` was drawn from.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +15,10 @@ use callboard::event::{METRICS, MetricKind, SECONDS, SIZES};
 use callboard::{Board, BoxError, Database, Event, Queue, call, functions};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+#[path = "metrics/life.rs"]
+mod life;
+#[path = "metrics/serve.rs"]
+mod serve;
 mod support;
 
 const JOBS: u64 = 500;
@@ -41,7 +48,30 @@ fn install_recorder() -> Result<PrometheusHandle, BoxError> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    support::run(example()).await
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => support::run(example()).await,
+        ["serve", address, seconds] => support::run(served(address, seconds)).await,
+        [life::AS_NODE] => support::run(life::node()).await,
+        _ => {
+            eprintln!("usage: metrics [serve ADDRESS SECONDS]");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lives for so many seconds, and serves the metrics meanwhile.
+async fn served(address: &str, seconds: &str) -> Result<(), BoxError> {
+    let lifetime = Duration::from_secs(seconds.parse()?);
+    let recorder = install_recorder()?;
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("the metrics are at http://{address}/metrics for {lifetime:?}");
+    tokio::select! {
+        ended = life::live() => ended,
+        ended = serve::serve(listener, recorder) => Ok(ended?),
+        () = tokio::time::sleep(lifetime) => Ok(()),
+    }
 }
 
 async fn example() -> Result<(), BoxError> {
