@@ -7,6 +7,7 @@
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
+use callboard::job::Limits;
 use callboard::{Board, Queue};
 
 use crate::bare;
@@ -38,6 +39,8 @@ pub(crate) struct Drain {
     pub(crate) workers: u32,
     pub(crate) demand: u32,
     pub(crate) beside: Beside,
+    /// Of each queue.
+    pub(crate) limits: Option<Limits>,
 }
 
 /// What a drain took.
@@ -58,6 +61,7 @@ impl Drain {
             workers,
             demand: 1,
             beside: Beside::Nothing,
+            limits: None,
         }
     }
 
@@ -69,6 +73,7 @@ impl Drain {
     pub(crate) fn setting(&self) -> String {
         let does = match self.does {
             Does::Nothing => "no-op".to_owned(),
+            Does::Keyed(keys) => format!("no-op, {keys} key(s)"),
             Does::Rests(ms) => format!("{ms} ms"),
         };
         let Self {
@@ -101,6 +106,11 @@ impl Drain {
         let queues = self.queues();
         let beside = self.beside.prepare(&place, &queues).await?;
         let board = self.board(&place.url)?.start().await?;
+        if let Some(limits) = &self.limits {
+            for queue in &queues {
+                board.client().queue(queue).limit(limits.clone()).await?;
+            }
+        }
         place.fill(WARM_UP, Does::Nothing, &queues).await?;
         wait(&board, WARM_UP).await?;
         let hopper = place.hopper().await?;

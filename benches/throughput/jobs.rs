@@ -18,6 +18,8 @@ pub(crate) enum Does {
     Nothing,
     /// Sleeps for so many milliseconds.
     Rests(u64),
+    /// Nothing, under one of so many limit keys in turn.
+    Keyed(usize),
 }
 
 /// With its length a payload of 100 bytes.
@@ -65,8 +67,16 @@ async fn mark(cx: &mut Context, _text: String) -> Result<(), BoxError> {
 /// A call of a job that does this.
 pub(crate) fn call_of(does: Does) -> Call {
     match does {
-        Does::Nothing => call!(work(text())),
+        Does::Nothing | Does::Keyed(_) => call!(work(text())),
         Does::Rests(ms) => call!(rest(ms, text())),
+    }
+}
+
+/// The same, of the job with this number among many.
+pub(crate) fn numbered(does: Does, number: usize) -> Call {
+    match does {
+        Does::Keyed(keys) => call_of(does).limit_key(format!("key-{}", number % keys)),
+        _ => call_of(does),
     }
 }
 

@@ -13,6 +13,7 @@ mod enqueue;
 mod figure;
 mod flow;
 mod jobs;
+mod limits;
 mod place;
 mod processes;
 mod scale;
@@ -36,17 +37,21 @@ struct Effort {
     /// Of a drain.
     jobs: usize,
     runs: usize,
+    /// Of drains with limits and without.
+    pairs: usize,
     is_scaled: bool,
 }
 
 const FULL: Effort = Effort {
     jobs: 400_000,
     runs: 3,
+    pairs: 5,
     is_scaled: true,
 };
 const QUICK: Effort = Effort {
     jobs: 100_000,
     runs: 3,
+    pairs: 1,
     is_scaled: false,
 };
 
@@ -169,6 +174,11 @@ async fn measure_at(server: &str, kind: &str, arguments: &Arguments) -> Result<(
     }
     if is_wanted("handlers") {
         handlers(server, effort, &mut report).await?;
+    }
+    if is_wanted("limits") {
+        // Shares need fewer jobs than rates.
+        let jobs = effort.jobs / 10;
+        report.add(limits::cost(server, jobs, effort.pairs).await?)?;
     }
     if is_wanted("scale") && effort.is_scaled {
         let mut curves = Vec::new();

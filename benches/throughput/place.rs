@@ -129,7 +129,8 @@ fn bulks(
     queues: &[String],
 ) -> impl Iterator<Item = impl Iterator<Item = Call>> {
     (0..jobs).step_by(BULK).map(move |first| {
-        let call = move |job: usize| jobs::call_of(does).queue(queues[job % queues.len()].clone());
+        let queue = move |job: usize| queues[job % queues.len()].clone();
+        let call = move |job: usize| jobs::numbered(does, job).queue(queue(job));
         (first..jobs.min(first + BULK)).map(call)
     })
 }
