@@ -195,7 +195,7 @@ impl BreakersState {
     async fn declare(&mut self) -> Result<(), Error> {
         let fuses = self.guarded.iter().map(|guarded| &guarded.fuse);
         let kinds = fuses.clone().flat_map(|fuse| {
-            let kinds = fuse.kinds.iter();
+            let kinds = fuse.kinds.kinds().iter();
             kinds.map(|kind| (&**kind, &*fuse.name))
         });
         let (kinds, breakers) = kinds.unzip();
@@ -203,7 +203,7 @@ impl BreakersState {
             names: fuses.map(|fuse| &*fuse.name).collect(),
             kinds,
             breakers,
-            known: self.office.breakers.known(),
+            known: self.office.breakers.known().kinds(),
             node: &self.office.node_name,
         };
         self.office.store.declare_breakers(&card).await?;

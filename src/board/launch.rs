@@ -139,7 +139,8 @@ impl Builder {
                 .iter()
                 .map(|(queue, _)| queue.name.to_string())
                 .collect(),
-            kinds: registry.names().to_vec(),
+            kinds: Arc::clone(registry.repertoire()),
+            code_versions: registry.code_versions(),
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::candidates::{Candidates, by_queue};
 use crate::Error;
-use crate::job::{JobId, NodeId};
+use crate::job::{JobId, NodeId, Repertoire};
 use crate::store::{CallRow, ClaimedJob, Enqueued, Store, Wanted};
 
 /// What a queue is told of its births.
@@ -29,8 +29,8 @@ pub(crate) enum Birth {
 }
 
 type Told = Box<dyn Fn(Birth) + Send + Sync>;
-/// What this node may run at the moment, in order.
-type Kinds = Box<dyn Fn() -> Arc<[String]> + Send + Sync>;
+/// What this node may run at the moment.
+type Kinds = Box<dyn Fn() -> Arc<Repertoire> + Send + Sync>;
 
 /// The asks of every queue here. Cheap to clone.
 #[derive(Clone, Default)]
@@ -78,7 +78,7 @@ impl Births {
         &self,
         queue: &Arc<str>,
         node: NodeId,
-        kinds: impl Fn() -> Arc<[String]> + Send + Sync + 'static,
+        kinds: impl Fn() -> Arc<Repertoire> + Send + Sync + 'static,
         tell: impl Fn(Birth) + Send + Sync + 'static,
     ) -> Arc<Asks> {
         let asks = Arc::new(Asks {
@@ -352,7 +352,7 @@ mod tests {
                 told.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let kinds = || Arc::from(["mail".to_owned()]);
+        let kinds = || Arc::new(Repertoire::new([("mail".to_owned(), 1)]));
         let asks = births.of_queue(&"default".into(), NodeId::from_i64(1), kinds, tell);
         (births, asks, doubts)
     }

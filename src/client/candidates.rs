@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::job::Due;
+use crate::job::{Due, Repertoire};
 use crate::store::CallRow;
 
 /// The places of calls, by their queues.
@@ -27,14 +27,10 @@ pub(super) fn by_queue(rows: &[CallRow]) -> HashMap<&str, Vec<usize>> {
 pub(super) struct Candidates(Vec<usize>);
 
 impl Candidates {
-    /// Of the calls at these places; `kinds` are those that this node can run, in order.
-    pub(super) fn of(rows: &[CallRow], mut places: Vec<usize>, kinds: &[String]) -> Self {
-        let is_known = |kind: &str| {
-            kinds
-                .binary_search_by(|known| known.as_str().cmp(kind))
-                .is_ok()
-        };
-        places.retain(|place| is_soon(rows[*place].due) && is_known(&rows[*place].kind));
+    /// Of the calls at these places; `kinds` are those that this node can run.
+    pub(super) fn of(rows: &[CallRow], mut places: Vec<usize>, kinds: &Repertoire) -> Self {
+        let is_for_us = |row: &CallRow| is_soon(row.due) && kinds.can_run(&row.kind, row.version);
+        places.retain(|place| is_for_us(&rows[*place]));
         // Stable: the ids follow the places.
         places.sort_by_key(|place| rows[*place].priority);
         let may_be = |place: &usize| {
@@ -92,22 +88,31 @@ mod tests {
     }
 
     fn candidates(rows: &[CallRow]) -> Vec<usize> {
-        let kinds = ["known".to_owned(), "more".to_owned()];
+        let kinds = [("known".to_owned(), 1), ("more".to_owned(), 2)];
+        let kinds = Repertoire::new(kinds);
         Candidates::of(rows, (0..rows.len()).collect(), &kinds).0
     }
 
     #[test]
-    fn they_come_in_the_order_of_claims_without_unknown_kinds_and_later_calls() {
+    fn they_come_in_the_order_of_claims_without_those_for_others_and_later_calls() {
         let later = CallRow {
             due: Due::After(Duration::from_secs(1)),
+            ..row("known", -9)
+        };
+        let newer = CallRow {
+            version: 2,
             ..row("known", -9)
         };
         let rows = [
             row("known", 1),
             row("unknown", -9),
             later,
-            row("more", 0),
+            CallRow {
+                version: 2,
+                ..row("more", 0)
+            },
             row("known", 0),
+            newer,
         ];
         assert_eq!(candidates(&rows), [3, 4, 0]);
     }

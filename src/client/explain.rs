@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::{Client, Reason};
 use crate::Error;
 use crate::job::{BreakerState, JobId};
-use crate::store::{Ended, Place, Standing};
+use crate::store::{Ended, Place, ServingNodes, Standing};
 
 /// Why a job does not run, or that it does, or did.
 ///
@@ -128,19 +128,7 @@ fn kept(standing: &Standing) -> Vec<Reason> {
         queue: queue(),
         standstill,
     });
-    let unserved = match standing.nodes {
-        (0, _, _) => Some(Reason::QueueNotServed { queue: queue() }),
-        (nodes, 0, _) => Some(Reason::KindNotServed {
-            queue: queue(),
-            kind: standing.kind.clone(),
-            nodes,
-        }),
-        (_, nodes, 0) => Some(Reason::NodesHalted {
-            queue: queue(),
-            nodes,
-        }),
-        _ => None,
-    };
+    let unserved = unserved(standing);
     let before = standing.before.clone();
     let behind = before.map(|(ordering_key, job, state)| Reason::Behind {
         ordering_key,
@@ -160,6 +148,36 @@ fn kept(standing: &Standing) -> Vec<Reason> {
     });
     let reasons = [halted, unserved, breaker, limit, behind];
     reasons.into_iter().flatten().collect()
+}
+
+/// Whether there is a node that could run it.
+fn unserved(standing: &Standing) -> Option<Reason> {
+    let (queue, kind, nodes) = (
+        standing.queue.clone(),
+        standing.kind.clone(),
+        standing.nodes,
+    );
+    let reason = match nodes {
+        ServingNodes { all: 0, .. } => Reason::QueueNotServed { queue },
+        ServingNodes { knowing: 0, .. } => Reason::KindNotServed {
+            queue,
+            kind,
+            nodes: nodes.all,
+        },
+        ServingNodes { able: 0, .. } => Reason::VersionNotServed {
+            queue,
+            kind,
+            version: standing.versions.0,
+            newest: standing.versions.1,
+            nodes: nodes.knowing,
+        },
+        ServingNodes { running: 0, .. } => Reason::NodesHalted {
+            queue,
+            nodes: nodes.able,
+        },
+        _ => return None,
+    };
+    Some(reason)
 }
 
 impl fmt::Display for Explanation {

@@ -87,6 +87,19 @@ pub enum Reason {
         /// How many live nodes serve the queue.
         nodes: u32,
     },
+    /// No live node that serves its queue reads arguments of its version: builds that do are newer.
+    VersionNotServed {
+        /// The queue.
+        queue: String,
+        /// The kind.
+        kind: String,
+        /// The version of its arguments.
+        version: i32,
+        /// The newest version that any of these nodes reads.
+        newest: Option<i32>,
+        /// How many live nodes serve the queue and have a handler for the kind.
+        nodes: u32,
+    },
     /// Every live node that could run it was told for itself to pause or stop its queue.
     NodesHalted {
         /// The queue.
@@ -175,6 +188,7 @@ impl fmt::Display for Reason {
                 f,
                 "none of the {nodes} live nodes that serve the queue {queue:?} has a handler for {kind:?}"
             ),
+            Self::VersionNotServed { .. } => self.version_not_served(f),
             Self::NodesHalted { queue, nodes } => write!(
                 f,
                 "the queue {queue:?} is paused or stopped on each of the {nodes} live nodes that could run it"
@@ -208,6 +222,28 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
+    fn version_not_served(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::VersionNotServed {
+            queue,
+            kind,
+            version,
+            newest,
+            nodes,
+        } = self
+        else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "its arguments are of version {version}, and none of the {nodes} live nodes that serve the queue \
+             {queue:?} and have a handler for {kind:?} reads them"
+        )?;
+        if let Some(newest) = newest {
+            write!(f, " (the newest that one reads is {newest})")?;
+        }
+        f.write_str("; it waits for a newer build")
+    }
+
     fn executing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Executing {
             node,

@@ -1,5 +1,6 @@
 //! What runs the jobs of one kind, whatever form the kind has.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Handler {
     /// Many at once, if the kind is a [`BatchJob`](super::BatchJob).
     pub(crate) batch: Option<BatchHandler>,
     pub(crate) breaker: Option<Breaker>,
+    /// How the application calls this code.
+    pub(crate) code_version: Option<Cow<'static, str>>,
     /// What runs it in a process of its own, if it is isolated.
     #[cfg(unix)]
     pub(crate) isolated: Option<Isolated>,
@@ -57,11 +60,23 @@ impl Handler {
             kind: Arc::new(kind),
             batch: J::batching().map(|batching| BatchHandler::new(batching, Arc::clone(&codec))),
             breaker: J::breaker(),
+            code_version: None,
             #[cfg(unix)]
             isolated: None,
             run: runner(codec, |cx, job: J| Box::pin(job.perform(cx))),
             place,
         }
+    }
+
+    /// Calls this code so, in [`Client::nodes`](crate::Client::nodes): a release, a commit. At most 100 bytes, no white
+    /// space. It is for people alone, and says nothing of arguments; their version is [`Job::VERSION`].
+    ///
+    /// Without it: the newest version of arguments that it reads, and which swap of its board brought it (0: it was
+    /// there from the start), as in `2.0`.
+    #[must_use]
+    pub fn code_version(mut self, version: impl Into<Cow<'static, str>>) -> Self {
+        self.code_version = Some(version.into());
+        self
     }
 
     /// Lets one attempt take this long, if neither the row nor the kind says otherwise.

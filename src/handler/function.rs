@@ -334,6 +334,7 @@ where
             run,
             batch: None,
             breaker,
+            code_version: None,
             #[cfg(unix)]
             isolated: None,
             place,

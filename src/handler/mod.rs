@@ -36,7 +36,7 @@ pub use function::{Callable, Function, FunctionHandler, call_of, function_of, ha
 pub use job::Job;
 pub(crate) use job::decode_job;
 pub(crate) use panics::{IN_HANDLER, Panicked, install_hook, panicked};
-pub(crate) use registry::{DeclaredBreaker, Registry};
+pub(crate) use registry::{DeclaredBreaker, Registered, Registry};
 #[cfg(feature = "testing")]
 pub(crate) use shelf::{Shelf, kept, kept_as};
 pub use stop::CancelReason;

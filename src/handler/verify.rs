@@ -18,7 +18,8 @@ pub struct Verified {
     /// How many jobs can be read.
     pub readable: u64,
     /// Those that could not be read, by kind, version of their arguments and reason. Run by these handlers they
-    /// would be buried.
+    /// would be buried, but for arguments of a newer version than any that they read: those wait for a node that
+    /// reads them.
     pub unreadable: Vec<Unreadable>,
     /// How many jobs are of kinds that none of the handlers runs, by kind. They wait for a node that does.
     pub unknown: BTreeMap<String, u64>,

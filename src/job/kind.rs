@@ -24,6 +24,7 @@ pub struct Kind {
     /// What holds unless an enqueue says otherwise.
     pub defaults: Defaults,
     shape: String,
+    newest_version: i32,
     is_storable: bool,
     read: Box<Read>,
     to_json: Box<ToJson>,
@@ -45,6 +46,7 @@ impl Kind {
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
             defaults,
             shape: describe::<A>(),
+            newest_version: codec.newest(),
             is_storable: !trace::<A>().is_self_describing(),
             read: Box::new(move |stored| reader.decode(stored).map(drop)),
             to_json: Box::new(move |stored| codec.to_json(stored)),
@@ -62,6 +64,13 @@ impl Kind {
     #[must_use]
     pub fn shape(&self) -> &str {
         &self.shape
+    }
+
+    /// The newest version of its arguments that this build reads. Jobs with newer ones are not claimed by a
+    /// node with this build, and wait for one that reads them.
+    #[must_use]
+    pub const fn newest_version(&self) -> i32 {
+        self.newest_version
     }
 
     /// Reads arguments as a handler does, and throws them away.

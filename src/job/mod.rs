@@ -19,6 +19,7 @@ mod normal_message;
 mod outcome;
 mod output;
 mod payload;
+mod repertoire;
 mod state;
 mod text;
 mod traceparent;
@@ -44,8 +45,8 @@ pub use kind::{InvalidKind, Kind};
 pub(crate) use limits::Starts;
 pub use limits::{Limits, MAX_WEIGHT, MAX_WEIGHTS};
 pub use name::{
-    InvalidName, MAX_BREAKER_BYTES, MAX_KIND_BYTES, MAX_LIMIT_KEY_BYTES, MAX_ORDERING_KEY_BYTES,
-    MAX_QUEUE_BYTES, NameOf, check_name,
+    InvalidName, MAX_BREAKER_BYTES, MAX_CODE_VERSION_BYTES, MAX_KIND_BYTES, MAX_LIMIT_KEY_BYTES,
+    MAX_ORDERING_KEY_BYTES, MAX_QUEUE_BYTES, NameOf, check_name,
 };
 pub use normal_message::normal_message;
 pub use outcome::{IntoOutcome, MIN_SNOOZE, Outcome};
@@ -55,6 +56,7 @@ pub use payload::{
     Codec, DEFAULT_PAYLOAD_LIMIT, DecodeError, EncodeError, MAX_PAYLOAD_LIMIT, Stored, Upcaster,
     encode,
 };
+pub(crate) use repertoire::Repertoire;
 pub use state::{BreakerState, BuryReason, JobState, OpenReason};
 pub(crate) use text::shown_instant;
 pub use text::{MAX_TEXT_BYTES, bounded_text};

@@ -15,6 +15,9 @@ pub const MAX_LIMIT_KEY_BYTES: usize = 200;
 /// The longest name of a breaker, in bytes.
 pub const MAX_BREAKER_BYTES: usize = 200;
 
+/// The longest name of a version of a handler's code, in bytes.
+pub const MAX_CODE_VERSION_BYTES: usize = 100;
+
 /// What a checked name is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOf {
@@ -28,6 +31,8 @@ pub enum NameOf {
     LimitKey,
     /// A breaker.
     Breaker,
+    /// A version of a handler's code.
+    CodeVersion,
 }
 
 impl NameOf {
@@ -38,6 +43,7 @@ impl NameOf {
             Self::OrderingKey => "ordering key",
             Self::LimitKey => "limit key",
             Self::Breaker => "breaker",
+            Self::CodeVersion => "code version",
         }
     }
 
@@ -48,6 +54,7 @@ impl NameOf {
             Self::OrderingKey => MAX_ORDERING_KEY_BYTES,
             Self::LimitKey => MAX_LIMIT_KEY_BYTES,
             Self::Breaker => MAX_BREAKER_BYTES,
+            Self::CodeVersion => MAX_CODE_VERSION_BYTES,
         }
     }
 }

@@ -194,6 +194,14 @@ pub struct Codec<A> {
     pub upcasters: Vec<Upcaster<A>>,
 }
 
+impl<A> Codec<A> {
+    /// The newest version that it has a way from.
+    pub(super) fn newest(&self) -> i32 {
+        let older = self.upcasters.iter().map(|upcaster| upcaster.version);
+        older.fold(self.version, i32::max)
+    }
+}
+
 impl<A: DeserializeOwned + 'static> Codec<A> {
     /// Decodes arguments of today's version, or of an older one through its upcaster.
     ///

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::calls::{Call, Calls};
 use super::fuse::{Fuse, Order, Passage};
 use crate::handler::{Handler, Registry};
-use crate::job::{Called, Ending};
+use crate::job::{Called, Ending, Repertoire};
 
 /// The breakers of this node's kinds.
 #[derive(Debug)]
@@ -19,9 +19,9 @@ pub(crate) struct Breakers {
     fuses: Vec<Arc<Fuse>>,
     by_kind: HashMap<String, Arc<Fuse>>,
     /// Every kind that this node can run.
-    known: Arc<[String]>,
+    known: Arc<Repertoire>,
     /// Those that may be claimed without a ration.
-    free: RwLock<Arc<[String]>>,
+    free: RwLock<Arc<Repertoire>>,
     /// How often what may be claimed has changed.
     changes: AtomicU64,
     pub(crate) calls: Calls,
@@ -37,14 +37,14 @@ impl Breakers {
             .collect();
         let of_kinds = |fuse: &Arc<Fuse>| {
             let fuse = Arc::clone(fuse);
-            let kinds: Vec<String> = fuse.kinds.to_vec();
+            let kinds: Vec<String> = fuse.kinds.kinds().to_vec();
             kinds.into_iter().map(move |kind| (kind, Arc::clone(&fuse)))
         };
         let breakers = Self {
             by_kind: fuses.iter().flat_map(of_kinds).collect(),
             fuses,
-            known: registry.names(),
-            free: RwLock::new(registry.names()),
+            known: Arc::clone(registry.repertoire()),
+            free: RwLock::new(Arc::clone(registry.repertoire())),
             changes: AtomicU64::new(0),
             calls: Calls::new(),
         };
@@ -57,12 +57,12 @@ impl Breakers {
     }
 
     /// Every kind that this node can run.
-    pub(crate) fn known(&self) -> &[String] {
+    pub(crate) fn known(&self) -> &Repertoire {
         &self.known
     }
 
     /// The kinds that may be claimed without a ration.
-    pub(super) fn free(&self) -> Arc<[String]> {
+    pub(super) fn free(&self) -> Arc<Repertoire> {
         Arc::clone(&self.free.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -91,12 +91,12 @@ impl Breakers {
         if self.fuses.is_empty() {
             return;
         }
-        let is_free = |kind: &&String| {
-            let fuse = self.by_kind.get(*kind);
+        let is_free = |kind: &str| {
+            let fuse = self.by_kind.get(kind);
             fuse.is_none_or(|fuse| fuse.order().rule.is_free())
         };
-        let free: Vec<String> = self.known.iter().filter(is_free).cloned().collect();
-        *self.free.write().unwrap_or_else(PoisonError::into_inner) = free.into();
+        let free = Arc::new(self.known.only(is_free));
+        *self.free.write().unwrap_or_else(PoisonError::into_inner) = free;
     }
 
     /// Whether an attempt may begin. If it has no passage from its claim, it gets one.

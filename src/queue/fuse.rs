@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::handler::DeclaredBreaker;
-use crate::job::{Breaker, BreakerState, ramp_share};
+use crate::job::{Breaker, BreakerState, Repertoire, ramp_share};
 
 /// How long the probes of a breaker are a node's own, unless it says again that they are: long enough to say so
 /// several times, short enough that nobody waits long for the probes of a node that died.
@@ -51,7 +51,7 @@ pub(crate) struct Order {
 pub(crate) struct Fuse {
     pub(crate) name: Arc<str>,
     pub(crate) options: Breaker,
-    pub(crate) kinds: Arc<[String]>,
+    pub(crate) kinds: Arc<Repertoire>,
     order: RwLock<Order>,
     /// How the breaker stands by the board, as this node has read it last.
     stands: RwLock<Option<BreakerState>>,
@@ -290,7 +290,7 @@ pub(crate) fn fuse_of(breaker: Breaker) -> Arc<Fuse> {
     let declared = DeclaredBreaker {
         name: "smtp".into(),
         breaker,
-        kinds: Arc::from(["mail".to_owned()]),
+        kinds: Arc::new(Repertoire::new([("mail".to_owned(), 1)])),
     };
     Arc::new(Fuse::new(&declared))
 }

@@ -106,9 +106,11 @@ impl Lease {
         self.claimed_at
     }
 
-    /// Whether its handler may begin: its breaker has not opened since the claim.
+    /// Whether its handler may begin: its arguments are not newer than the handler, and its breaker has not
+    /// opened since the claim.
     pub(super) fn is_let_through(&mut self, handler: &Handler) -> bool {
-        self.office.breakers.lets(handler, &mut self.passage)
+        self.job.version <= handler.kind.newest_version()
+            && self.office.breakers.lets(handler, &mut self.passage)
     }
 
     /// A handler of this kind begins: from here on the attempt counts.

@@ -64,8 +64,7 @@ impl Rationing {
 /// returned to the board by whoever would begin it.
 pub(super) fn hand_out(mut rations: Rationed, leases: &mut [Lease]) {
     for lease in leases {
-        let mut kinds = rations.fuse().kinds.iter();
-        if kinds.any(|kind| **kind == *lease.job().kind) {
+        if rations.fuse().kinds.has(&lease.job().kind) {
             lease.passage = rations.one();
         }
     }

@@ -13,7 +13,7 @@ use super::nodes::millis;
 use super::pool::Session;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
-use crate::job::{BreakerState, NodeId, shown_instant};
+use crate::job::{BreakerState, NodeId, Repertoire, shown_instant};
 
 /// How a breaker stands, on all nodes.
 ///
@@ -201,7 +201,7 @@ impl Store {
         node: NodeId,
         lasts: Duration,
         queues: &[String],
-        kinds: &[String],
+        kinds: &Repertoire,
     ) -> Result<Option<BreakerRow>, Error> {
         self.change_breaker(
             "probe the breaker",
@@ -211,7 +211,8 @@ impl Store {
                 &typed::<BigInt, _>(&node.as_i64()),
                 &typed::<BigInt, _>(&millis(lasts)),
                 &typed::<Array<Text>, _>(queues),
-                &typed::<Array<Text>, _>(kinds),
+                &typed::<Array<Text>, _>(kinds.kinds()),
+                &typed::<Array<Integer>, _>(kinds.versions()),
             ],
         )
         .await

@@ -16,7 +16,7 @@ use super::pool::is_conflict;
 use super::statement::typed;
 use super::{CallRow, Store};
 use crate::Error;
-use crate::job::{Attempt, Backoff, Fingerprint, JobId, NodeId, Stored};
+use crate::job::{Attempt, Backoff, Fingerprint, JobId, NodeId, Repertoire, Stored};
 
 /// How often a claim is tried when others begin jobs of the same ordering keys at the same moment.
 const CLAIM_TRIES: u32 = 5;
@@ -41,8 +41,8 @@ impl ClaimBound {
 pub(crate) struct ClaimRequest {
     pub(crate) node: NodeId,
     pub(crate) queue: Arc<str>,
-    /// The kinds that this node can run.
-    pub(crate) kinds: Arc<[String]>,
+    /// What this node can run.
+    pub(crate) kinds: Arc<Repertoire>,
     pub(crate) above: ClaimBound,
     pub(crate) limit: u32,
     /// How many suspects: jobs under which a process died.
@@ -140,11 +140,12 @@ impl Store {
                 &[
                     &typed::<BigInt, _>(&request.node.as_i64()),
                     &typed::<Text, _>(&*request.queue),
-                    &typed::<Array<Text>, _>(&*request.kinds),
+                    &typed::<Array<Text>, _>(request.kinds.kinds()),
                     &typed::<SmallInt, _>(&request.above.priority),
                     &typed::<BigInt, _>(&request.above.id),
                     &typed::<BigInt, _>(&i64::from(request.limit)),
                     &typed::<BigInt, _>(&i64::from(request.suspects)),
+                    &typed::<Array<Integer>, _>(request.kinds.versions()),
                 ],
             )
             .await?;
@@ -164,7 +165,8 @@ impl Store {
                 &[
                     &typed::<BigInt, _>(&request.node.as_i64()),
                     &typed::<Text, _>(&*request.queue),
-                    &typed::<Array<Text>, _>(&*request.kinds),
+                    &typed::<Array<Text>, _>(request.kinds.kinds()),
+                    &typed::<Array<Integer>, _>(request.kinds.versions()),
                     &typed::<BigInt, _>(&i64::from(request.limit)),
                     &typed::<BigInt, _>(&i64::from(request.suspects)),
                 ],

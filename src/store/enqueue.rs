@@ -15,7 +15,7 @@ use super::executor::{Executor, OwnQuery};
 use super::pool::Session;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
-use crate::job::{JobId, NodeId};
+use crate::job::{JobId, NodeId, Repertoire};
 
 const VERB: &str = "enqueue";
 
@@ -23,8 +23,8 @@ const VERB: &str = "enqueue";
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) node: NodeId,
-    /// The kinds that it can run.
-    pub(crate) kinds: Arc<[String]>,
+    /// What it can run.
+    pub(crate) kinds: Arc<Repertoire>,
     /// Each queue with such calls.
     pub(crate) queues: Vec<Arc<str>>,
     /// Of each call, whether it is one of them.
@@ -115,11 +115,12 @@ impl Store {
         let queues: Vec<&str> = wanted.queues.iter().map(|queue| &**queue).collect();
         let node = wanted.node.as_i64();
         let of_calls = diesel_binds!(columns);
-        let of_node: [&dyn Bind; 4] = [
+        let of_node: [&dyn Bind; 5] = [
             &typed::<Array<Bool>, _>(&wanted.calls),
             &typed::<BigInt, _>(&node),
-            &typed::<Array<Text>, _>(&*wanted.kinds),
+            &typed::<Array<Text>, _>(wanted.kinds.kinds()),
             &typed::<Array<Text>, _>(&queues),
+            &typed::<Array<Integer>, _>(wanted.kinds.versions()),
         ];
         let binds = [&of_calls[..], &of_node[..]].concat();
         let statement = &self.sql().enqueue_claimed;

@@ -25,15 +25,27 @@ pub(crate) struct Standing {
     pub(crate) before: Option<(String, JobId, JobState)>,
     /// Whether its queue was paused or stopped for all nodes.
     pub(crate) standstill: Option<Standstill>,
-    /// Live nodes that serve its queue; those of them that can run its kind; those of them that were not
-    /// told for themselves to leave the queue alone.
-    pub(crate) nodes: (u32, u32, u32),
+    /// The version of its arguments, and the newest that any live node reads which serves its queue.
+    pub(crate) versions: (i32, Option<i32>),
+    pub(crate) nodes: ServingNodes,
     /// How many available jobs of its queue come before it; counted up to 10,000.
     pub(crate) ahead: u32,
     /// The breaker of its kind.
     pub(crate) breaker: Option<BreakerInfo>,
     /// The limit of its queue that is used up.
     pub(crate) limit: Option<ReachedLimit>,
+}
+
+/// How many live nodes serve the queue of a job. Each count is of those before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServingNodes {
+    pub(crate) all: u32,
+    /// They have a handler for its kind.
+    pub(crate) knowing: u32,
+    /// They read its arguments.
+    pub(crate) able: u32,
+    /// They were not told for themselves to leave the queue alone.
+    pub(crate) running: u32,
 }
 
 /// Where a job lies.
@@ -80,7 +92,8 @@ type ExplainSql = (
         Nullable<Text>,
         Nullable<Text>,
     ),
-    (BigInt, BigInt, BigInt, BigInt),
+    (Integer, Nullable<Integer>),
+    (BigInt, BigInt, BigInt, BigInt, BigInt),
 );
 type ExplainTuple = (
     (String, String, String, String, i32),
@@ -99,7 +112,8 @@ type ExplainTuple = (
         Option<String>,
         Option<String>,
     ),
-    (i64, i64, i64, i64),
+    (i32, Option<i32>),
+    (i64, i64, i64, i64, i64),
 );
 
 impl Store {
@@ -124,7 +138,7 @@ impl Store {
 }
 
 fn standing(
-    (identity, counts, at_work, key, setting, numbers): ExplainTuple,
+    (identity, counts, at_work, key, setting, versions, numbers): ExplainTuple,
 ) -> Result<Standing, Error> {
     let (place, queue, kind, state, attempt) = identity;
     let (failures, deaths, until, is_due, at) = counts;
@@ -183,8 +197,14 @@ fn standing(
         standstill: mode
             .zip(mode_since)
             .and_then(|(mode, since)| Standstill::from_row(&mode, since, reason, by)),
-        nodes: (count(numbers.0), count(numbers.1), count(numbers.2)),
-        ahead: count(numbers.3),
+        versions,
+        nodes: ServingNodes {
+            all: count(numbers.0),
+            knowing: count(numbers.1),
+            able: count(numbers.2),
+            running: count(numbers.3),
+        },
+        ahead: count(numbers.4),
         breaker: None,
         limit: None,
     })

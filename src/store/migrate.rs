@@ -48,6 +48,10 @@ const MIGRATIONS: &[Migration] = &[
         version: "20261125000008",
         up: include_str!("../../migrations/2026-11-25-000008_limits/up.sql"),
     },
+    Migration {
+        version: "20261126000021",
+        up: include_str!("../../migrations/2026-11-26-000021_swap/up.sql"),
+    },
 ];
 
 /// A migration may take longer than other statements: as long as so many of them.

@@ -52,7 +52,7 @@ pub use database::{
 };
 pub(crate) use enqueue::{Enqueued, Wanted};
 pub use executor::Executor;
-pub(crate) use explain::{Ended, Place, Standing};
+pub(crate) use explain::{Ended, Place, ServingNodes, Standing};
 pub(crate) use letters::DeadPart;
 pub use letters::{DeadFilter, DeadGroup, DeadLetter};
 pub(crate) use lifeline::{Lifeline, Renewal};

@@ -1,5 +1,6 @@
 //! Nodes: who lives, who looks dead, and the jobs that are taken back from the dead.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::Store;
 use super::statement::{Bind, typed};
 use crate::Error;
-use crate::job::{Attempt, Failure, FailureKind, JobId, NodeId};
+use crate::job::{Attempt, Failure, FailureKind, JobId, NodeId, Repertoire};
 
 /// What the board knows of a node.
 #[derive(Debug, Clone)]
@@ -18,7 +19,9 @@ pub(crate) struct NodeCard {
     pub(crate) name: String,
     pub(crate) lease: Duration,
     pub(crate) queues: Vec<String>,
-    pub(crate) kinds: Vec<String>,
+    pub(crate) kinds: Arc<Repertoire>,
+    /// How the code is called that runs each of them.
+    pub(crate) code_versions: Vec<String>,
 }
 
 /// A node that looks dead.
@@ -103,7 +106,9 @@ macro_rules! register_binds {
             &typed::<Text, _>(&$card.name),
             &typed::<Text, _>(env!("CARGO_PKG_VERSION")),
             &typed::<Array<Text>, _>(&$card.queues),
-            &typed::<Array<Text>, _>(&$card.kinds),
+            &typed::<Array<Text>, _>($card.kinds.kinds()),
+            &typed::<Array<Integer>, _>($card.kinds.versions()),
+            &typed::<Array<Text>, _>(&$card.code_versions),
         ]
     };
 }

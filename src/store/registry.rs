@@ -1,7 +1,7 @@
 //! Who works where: what nodes say of themselves, and what is asked of all of them.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Text, Timestamptz};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,8 +28,13 @@ pub struct NodeInfo {
     pub is_live: bool,
     /// The queues that it serves, paused ones among them.
     pub queues: Vec<String>,
-    /// The kinds that it can run.
+    /// The kinds that it can run, in order.
     pub kinds: Vec<String>,
+    /// Of each of these kinds, the newest version of its arguments that it reads; newer ones it leaves to others.
+    pub args_versions: Vec<i32>,
+    /// Of each of these kinds, how its application calls the code that runs it; see
+    /// [`Handler::code_version`](crate::Handler::code_version).
+    pub code_versions: Vec<String>,
     /// How many jobs are in its hands.
     pub executing: u64,
 }
@@ -142,11 +147,13 @@ impl WorkerReport {
 
 type NodeSql = (
     (BigInt, Text, Text, Timestamptz, Timestamptz),
-    (Bool, Array<Text>, Array<Text>, BigInt),
+    (Bool, Array<Text>, Array<Text>, Array<Integer>, Array<Text>),
+    BigInt,
 );
 type NodeTuple = (
     (i64, String, String, DateTime<Utc>, DateTime<Utc>),
-    (bool, Vec<String>, Vec<String>, i64),
+    (bool, Vec<String>, Vec<String>, Vec<i32>, Vec<String>),
+    i64,
 );
 
 impl Store {
@@ -160,7 +167,9 @@ impl Store {
                 &[
                     &typed::<BigInt, _>(&card.id.as_i64()),
                     &typed::<Array<Text>, _>(&card.queues),
-                    &typed::<Array<Text>, _>(&card.kinds),
+                    &typed::<Array<Text>, _>(card.kinds.kinds()),
+                    &typed::<Array<Integer>, _>(card.kinds.versions()),
+                    &typed::<Array<Text>, _>(&card.code_versions),
                 ],
             )
             .await
@@ -214,8 +223,9 @@ impl Store {
 
 type Reported = (i64, String, DateTime<Utc>, Value);
 
-fn node(((id, name, version, started_at, lease_until), serves): NodeTuple) -> NodeInfo {
-    let (is_live, queues, kinds, executing) = serves;
+fn node((identity, serves, executing): NodeTuple) -> NodeInfo {
+    let (id, name, version, started_at, lease_until) = identity;
+    let (is_live, queues, kinds, args_versions, code_versions) = serves;
     NodeInfo {
         id: NodeId::from_i64(id),
         name,
@@ -225,6 +235,8 @@ fn node(((id, name, version, started_at, lease_until), serves): NodeTuple) -> No
         is_live,
         queues,
         kinds,
+        args_versions,
+        code_versions,
         executing: executing.unsigned_abs(),
     }
 }

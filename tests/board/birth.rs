@@ -158,7 +158,7 @@ async fn a_queue_may_leave_its_jobs_to_all_nodes() {
 async fn who_waits_is_found_by_the_index_whatever_the_planner_believes() {
     let rows = sql::connect(&server::fresh_database().await).await;
     rows.batch_execute("analyze callboard.jobs").await.unwrap();
-    let first = "select coalesce(callboard.first_waiting('default', '{kind}'), -1)::bigint";
+    let first = "select coalesce(callboard.first_waiting('default', '{kind}', '{1}'), -1)::bigint";
     for _ in 0..6 {
         assert_eq!(number(&rows, first).await, -1, "the plan is kept by now");
     }

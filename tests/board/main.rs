@@ -70,4 +70,5 @@ mod transaction;
 mod turns;
 mod upkeep;
 mod verify;
+mod versions;
 mod worker_state;

@@ -27,8 +27,8 @@ const HOT: [Hot; 5] = [
     Hot {
         name: "claim",
         sql: include_str!("../../src/store/sql/claim.sql"),
-        types: "bigint, text, text[], smallint, bigint, bigint, bigint",
-        values: "7, 'default', '{kind}', -32768, -1, 10, 1",
+        types: "bigint, text, text[], smallint, bigint, bigint, bigint, integer[]",
+        values: "7, 'default', '{kind}', -32768, -1, 10, 1, '{1}'",
         settings: "",
         index: "jobs_fetch",
         most: 10,

@@ -111,7 +111,7 @@ fn serve(handlers: Vec<Handler>) -> Result<Infallible, BoxError> {
         .spawn(move || hear(hearing, &errands))?;
     let ready = Word::Ready {
         protocol: PROTOCOL,
-        kinds: handlers.names().to_vec(),
+        kinds: handlers.repertoire().kinds().to_vec(),
     };
     frame::say(&mut socket, &ready)?;
     runtime.block_on(run(&handlers, &attempts, &mut socket))

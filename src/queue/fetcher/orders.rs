@@ -71,7 +71,7 @@ impl Fetcher {
         ClaimRequest {
             node: self.args.office.node,
             queue: Arc::clone(&self.args.queue.name),
-            kinds: Arc::from([]),
+            kinds: Arc::default(),
             above: ClaimBound::NONE,
             limit: 0,
             suspects: 0,

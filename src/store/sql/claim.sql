@@ -7,6 +7,7 @@
 -- Nothing comes of a queue with limits: those are counted by claim_limited.sql.
 --
 -- = any(array(...)) is evaluated once; IN (SELECT ... LIMIT) can be re-run and overshoot.
+-- What may come is a plain expression (see can_run in the migrations), so it is put into the place of the call.
 -- The state is a literal, so that the partial indexes serve. ($4, $5) is a lower bound that spares
 -- the walk over dead index entries; it is a hint and left out (the smallest values) now and then.
 update callboard.jobs
@@ -15,7 +16,7 @@ update callboard.jobs
        array(select j.ctid from callboard.jobs j
               where not exists (select from callboard.limits where queue = $2)
                 and queue = $2 and state = 'available' and not is_behind and deaths = 0
-                and kind = any($3)
+                and callboard.can_run(kind, args_version, $3, $8)
                 and (priority, id) > ($4, $5)
                 and (ordering_key is null
                      or not (exists (select from callboard.jobs e
@@ -29,7 +30,7 @@ update callboard.jobs
     || array(select j.ctid from callboard.jobs j
               where not exists (select from callboard.limits where queue = $2)
                 and queue = $2 and state = 'available' and not is_behind and deaths > 0
-                and kind = any($3)
+                and callboard.can_run(kind, args_version, $3, $8)
                 and (ordering_key is null
                      or not (exists (select from callboard.jobs e
                                       where e.queue = $2 and e.ordering_key = j.ordering_key and e.id < j.id)

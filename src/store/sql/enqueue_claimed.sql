@@ -3,7 +3,7 @@
 -- when they were enqueued.
 --
 -- Claim order holds: nobody is claimed here while a job of its queue that is as urgent or more waits for a
--- node that knows its kind ($18: the kinds of this one). Whoever waits has a smaller id, so the priority of
+-- node that can run it ($18 and $20 side by side: the kinds of this one, and what it reads of each). Whoever waits has a smaller id, so the priority of
 -- the first tells. It is asked once for each queue in question ($19). In a queue with limits nobody is claimed
 -- here: those are counted by its claims.
 --
@@ -13,7 +13,7 @@
 with waiting as materialized (
     select queue,
            case when exists (select from callboard.limits l where l.queue = wanted.queue) then -32768
-                else callboard.first_waiting(queue, $18::text[]) end as priority
+                else callboard.first_waiting(queue, $18::text[], $20::integer[]) end as priority
       from unnest((select $19::text[])) as wanted (queue)
 )
 insert into callboard.jobs

@@ -3,23 +3,26 @@
 with found as (
     (select 'job' as place, id, queue, kind, state, priority, attempt, failures, deaths, due_at,
             due_at <= clock_timestamp() as is_due, attempted_at as at, node, ordering_key,
-            cancel_requested_at is not null as is_cancelling, errors
+            cancel_requested_at is not null as is_cancelling, errors, args_version
        from callboard.jobs where id = $1)
     union all
     (select 'dead', id, queue, kind, reason, priority, attempt, failures, deaths, null,
-            null, buried_at, node, null, false, errors
+            null, buried_at, node, null, false, errors, args_version
        from callboard.dead_letters where id = $1)
     union all
     (select 'history', id, queue, kind, state, 0::smallint, attempt, 0, 0, null,
-            null, finished_at, node, null, false, errors
+            null, finished_at, node, null, false, errors, 0
        from callboard.history where id = $1)
     limit 1
 ),
 live as (
-    select id, queues, kinds from callboard.nodes where condemned_at is null and lease_until > clock_timestamp()
+    select id, queues, kinds, args_versions from callboard.nodes
+     where condemned_at is null and lease_until > clock_timestamp()
 ),
 serving as (
-    select l.id, f.kind = any(l.kinds) as is_able,
+    select l.id, f.kind = any(l.kinds) as is_known,
+           l.args_versions[array_position(l.kinds, f.kind)] as reads,
+           callboard.can_run(f.kind, f.args_version, l.kinds, l.args_versions) as is_able,
            exists (select from callboard.queue_settings o
                     where o.queue = f.queue and o.node = l.id and o.mode <> 'running') as is_halted
       from live l join found f on f.place = 'job' and f.queue = any(l.queues)
@@ -37,7 +40,9 @@ select f.place, f.queue, f.kind, f.state, f.attempt,
        f.node, n.name, coalesce(n.id in (select id from live), false), f.is_cancelling, f.errors -> -1 ->> 'message',
        f.ordering_key, b.id, b.state,
        s.mode, s.mode_since, s.reason, s.ordered_by,
+       f.args_version, (select max(reads) from serving),
        (select count(*) from serving),
+       (select count(*) from serving where is_known),
        (select count(*) from serving where is_able),
        (select count(*) from serving where is_able and not is_halted),
        (select count(*) from (select from callboard.jobs j

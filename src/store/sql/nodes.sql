@@ -5,6 +5,6 @@ with busy as (
 )
 select n.id, n.name, n.version, n.started_at, n.lease_until,
        n.condemned_at is null and n.lease_until > clock_timestamp(),
-       n.queues, n.kinds, coalesce(b.executing, 0)
+       n.queues, n.kinds, n.args_versions, n.code_versions, coalesce(b.executing, 0)
   from callboard.nodes n left join busy b on b.node = n.id
  order by n.started_at, n.id
