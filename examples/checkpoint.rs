@@ -77,12 +77,12 @@ async fn example() -> Result<(), BoxError> {
     let client = Client::connect(database.clone()).await?;
     let id = client.enqueue(call!(add_up())).await?;
 
-    let mut first = Node::start(&database)?;
+    let mut first = Node::start(&database, &[])?;
     until_progress(&client, id, KILLED_AFTER).await?;
     first.kill()?;
     println!("{} is killed in the middle of it\n", first.pid());
 
-    let second = Node::start(&database)?;
+    let second = Node::start(&database, &[])?;
     until_progress(&client, id, STEPS).await?;
     let ended = support::until_ended(&client, &[id]).await?;
     let job = ended.first().ok_or("the job is gone")?;

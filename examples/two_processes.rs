@@ -64,8 +64,8 @@ async fn example() -> Result<(), BoxError> {
 }
 
 async fn kill_one_of_two(client: &Client, database: &Database) -> Result<(), BoxError> {
-    let mut victim = Node::start(database)?;
-    let survivor = Node::start(database)?;
+    let mut victim = Node::start(database, &[])?;
+    let survivor = Node::start(database, &[])?;
     let of_earlier_runs = until(client, |queue| queue.nodes == 2).await?.waits;
     println!("two nodes run: {} and {}", victim.pid(), survivor.pid());
     if of_earlier_runs > 0 {

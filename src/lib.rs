@@ -105,7 +105,7 @@ pub use error::Error;
 pub use event::Event;
 #[cfg(unix)]
 pub use handler::isolation;
-pub use handler::{Batch, BatchContext, BatchJob, Context, Handler, Job};
+pub use handler::{Batch, BatchContext, BatchJob, Context, Handler, Job, Swap};
 pub use job::{Backoff, Breaker, BreakerState, Call, JobId, JobState, Outcome};
 pub use queue::Queue;
 pub use store::{BreakerInfo, Database, DeadFilter, JobFilter, JobInfo};

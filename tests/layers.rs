@@ -14,7 +14,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("stage", &["supervision"]),
     ("event", &["job", "store", "supervision"]),
     ("client", &["job", "store", "supervision", "event"]),
-    ("handler", &["job", "store", "client"]),
+    ("handler", &["job", "store", "event", "client"]),
     (
         "queue",
         &[

@@ -22,9 +22,10 @@ pub(crate) async fn run(board: Board) -> Result<(), BoxError> {
 pub(crate) struct Node(Child);
 
 impl Node {
-    pub(crate) fn start(database: &Database) -> Result<Self, BoxError> {
+    /// Starts this program as a node, with these arguments after [`AS_NODE`].
+    pub(crate) fn start(database: &Database, more: &[&str]) -> Result<Self, BoxError> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(AS_NODE).stdin(Stdio::piped());
+        command.arg(AS_NODE).args(more).stdin(Stdio::piped());
         if let Some(url) = database.embedded_url() {
             command.env("DATABASE_URL", url);
         }

@@ -19,8 +19,8 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::client::Interest;
 use crate::event::Event;
-use crate::job::{BreakerState, Verdict, bounded_text};
-use crate::queue::{Obeyed, Office, PROBES_LAST, Patience};
+use crate::job::{BreakerState, Repertoire, Verdict, bounded_text};
+use crate::queue::{Fuse, Obeyed, Office, PROBES_LAST, Patience};
 use crate::store::{BreakerCard, BreakerRow, Found, Notice};
 
 /// How often to look at the board for what nobody announced.
@@ -51,12 +51,16 @@ pub(super) struct BreakersState {
     /// What the judges count time from.
     began_at: Instant,
     guarded: Vec<Guarded>,
+    /// What this node can run, as it was when this was taken up last.
+    known: Arc<Repertoire>,
     standing: Declared,
 }
 
 /// Whether the board knows this node's breakers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Declared {
+    /// There is none to know.
+    Nothing,
     No,
     Yes,
 }
@@ -79,15 +83,18 @@ impl Breakers {
         office.breakers.calls.attend(move || {
             let _gone = myself.cast(BreakersMessage::Count);
         });
-        let fuses = office.breakers.fuses().iter();
-        Ok(BreakersState {
-            guarded: fuses.map(|fuse| Guarded::new(fuse, office.node)).collect(),
+        let mut state = BreakersState {
+            guarded: Vec::new(),
+            known: Arc::default(),
             office,
             pulse: Pulse::default(),
             patience: Patience::default(),
             began_at: Instant::now(),
-            standing: Declared::No,
-        })
+            standing: Declared::Nothing,
+        };
+        // Calls may come before the first look.
+        state.take_up();
+        Ok(state)
     }
 
     async fn post_start(
@@ -135,7 +142,10 @@ impl BreakersState {
         match self.try_look().await {
             Ok(()) => {
                 self.patience.succeeded();
-                self.office.vitals.working(ROLE);
+                match self.standing {
+                    Declared::Nothing => self.office.vitals.forget(ROLE),
+                    Declared::No | Declared::Yes => self.office.vitals.working(ROLE),
+                }
                 let now = Instant::now();
                 let next = self
                     .guarded
@@ -174,8 +184,11 @@ impl BreakersState {
     }
 
     async fn try_look(&mut self) -> Result<(), Error> {
-        if self.standing == Declared::No {
-            self.declare().await?;
+        self.take_up();
+        match self.standing {
+            Declared::Nothing => return Ok(()),
+            Declared::No => self.declare().await?,
+            Declared::Yes => {}
         }
         self.count();
         for index in 0..self.guarded.len() {
@@ -192,22 +205,55 @@ impl BreakersState {
         Ok(())
     }
 
+    /// Guards what this node guards, which a swap of handlers may have changed.
+    fn take_up(&mut self) {
+        let known = self.office.breakers.known();
+        let fuses = self.office.breakers.fuses();
+        let has_the_same = |guarded: &Guarded, fuse: &Arc<Fuse>| Arc::ptr_eq(&guarded.fuse, fuse);
+        let mut pairs = self.guarded.iter().zip(&*fuses);
+        let are_same = self.guarded.len() == fuses.len()
+            && pairs.all(|(guarded, fuse)| has_the_same(guarded, fuse));
+        if are_same && Arc::ptr_eq(&self.known, &known) {
+            return;
+        }
+        self.known = known;
+        let mut earlier = std::mem::take(&mut self.guarded);
+        let guarded = |fuse: &Arc<Fuse>| {
+            let kept = earlier
+                .iter()
+                .position(|guarded| has_the_same(guarded, fuse));
+            let kept = kept.map(|place| earlier.swap_remove(place));
+            kept.unwrap_or_else(|| Guarded::new(fuse, self.office.node))
+        };
+        self.guarded = fuses.iter().map(guarded).collect();
+        if self.standing == Declared::Yes || !self.guarded.is_empty() {
+            self.standing = Declared::No;
+        }
+    }
+
     async fn declare(&mut self) -> Result<(), Error> {
         let fuses = self.guarded.iter().map(|guarded| &guarded.fuse);
-        let kinds = fuses.clone().flat_map(|fuse| {
-            let kinds = fuse.kinds.kinds().iter();
-            kinds.map(|kind| (&**kind, &*fuse.name))
+        let of_fuses: Vec<_> = fuses
+            .clone()
+            .map(|fuse| (fuse.kinds(), &*fuse.name))
+            .collect();
+        let kinds = of_fuses.iter().flat_map(|(kinds, name)| {
+            let kinds = kinds.kinds().iter();
+            kinds.map(|kind| (&**kind, *name))
         });
         let (kinds, breakers) = kinds.unzip();
         let card = BreakerCard {
             names: fuses.map(|fuse| &*fuse.name).collect(),
             kinds,
             breakers,
-            known: self.office.breakers.known().kinds(),
+            known: self.known.kinds(),
             node: &self.office.node_name,
         };
         self.office.store.declare_breakers(&card).await?;
-        self.standing = Declared::Yes;
+        self.standing = match self.guarded.is_empty() {
+            true => Declared::Nothing,
+            false => Declared::Yes,
+        };
         Ok(())
     }
 
@@ -285,10 +331,11 @@ impl BreakersState {
         // A queue that is paused has nothing to try.
         let open = office.desks.all().into_iter().filter(|desk| desk.is_open());
         let queues: Vec<String> = open.map(|desk| desk.queue.name.to_string()).collect();
+        let kinds = fuse.kinds();
         let probing =
             office
                 .store
-                .probe_breaker(&fuse.name, office.node, PROBES_LAST, &queues, &fuse.kinds);
+                .probe_breaker(&fuse.name, office.node, PROBES_LAST, &queues, &kinds);
         match probing.await? {
             Some(row) => self.adopt(index, &row, asked_at),
             // Where nothing waits for it among very many others, looking takes its time.

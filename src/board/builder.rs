@@ -1,6 +1,8 @@
 //! What a board is told: its options, their defaults and limits.
 
 use std::collections::HashMap;
+#[cfg(feature = "testing")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{ActorCell, SpawnErr};
@@ -59,6 +61,8 @@ pub struct Builder {
     pub(super) sample_every: Option<Duration>,
     #[cfg(feature = "metrics")]
     pub(super) reports: Reports,
+    #[cfg(feature = "testing")]
+    pub(super) map_handlers: Option<MapHandlers>,
 }
 
 /// Whether the board reports to the recorder of the `metrics` crate.
@@ -67,6 +71,18 @@ pub struct Builder {
 pub(super) enum Reports {
     Nothing,
     Metrics,
+}
+
+/// What a test puts into the place of each handler.
+#[cfg(feature = "testing")]
+#[derive(Clone)]
+pub(super) struct MapHandlers(pub(super) Arc<dyn Fn(Handler) -> Handler + Send + Sync>);
+
+#[cfg(feature = "testing")]
+impl std::fmt::Debug for MapHandlers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MapHandlers")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +112,8 @@ impl Builder {
             sample_every: None,
             #[cfg(feature = "metrics")]
             reports: Reports::Nothing,
+            #[cfg(feature = "testing")]
+            map_handlers: None,
             on_buried: None,
         }
     }
@@ -169,10 +187,14 @@ impl Builder {
         self
     }
 
-    /// Puts something else into the place of each handler.
+    /// Puts something else into the place of each handler, also of those that are swapped in later.
     #[cfg(feature = "testing")]
-    pub(crate) fn map_handlers(mut self, map: impl FnMut(Handler) -> Handler) -> Self {
-        self.handlers = self.handlers.into_iter().map(map).collect();
+    pub(crate) fn map_handlers(
+        mut self,
+        map: impl Fn(Handler) -> Handler + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers = self.handlers.into_iter().map(&map).collect();
+        self.map_handlers = Some(MapHandlers(Arc::new(map)));
         self
     }
 

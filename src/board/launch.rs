@@ -25,7 +25,7 @@ use crate::client::{Births, Client, ClientParts, Wakeups};
 use crate::event::Event;
 #[cfg(unix)]
 use crate::handler::isolation::{Isolated, refuse_to_be_a_node};
-use crate::handler::{Registry, install_hook};
+use crate::handler::{CurrentRegistry, Registry, install_hook};
 use crate::job::NodeId;
 use crate::queue::{
     Breakers, Burials, Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience,
@@ -79,6 +79,9 @@ impl Builder {
             office,
             gate,
             changes: Mutex::new(()),
+            swaps: std::sync::Mutex::default(),
+            #[cfg(feature = "testing")]
+            map_handlers: self.map_handlers,
             _database: self.database,
         })))
     }
@@ -110,7 +113,7 @@ impl Builder {
             store,
             client,
             breakers: Breakers::new(&registry),
-            registry,
+            registry: CurrentRegistry::new(registry),
             wakeups,
             births,
             outbox: Outbox::new(),

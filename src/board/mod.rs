@@ -4,6 +4,7 @@ mod breakers;
 mod builder;
 mod gate;
 mod guarded;
+mod handlers;
 mod health;
 mod heartbeat;
 #[cfg(unix)]
@@ -36,6 +37,7 @@ pub use builder::{
     Builder, DEFAULT_HISTORY, DEFAULT_LEASE, DEFAULT_MAX_DEATHS, DEFAULT_SHUTDOWN_GRACE,
     DEFAULT_SWEEP_EVERY,
 };
+pub use handlers::{HandlerInfo, Handlers};
 pub use health::Counts;
 
 use gate::GateArgs;
@@ -68,6 +70,11 @@ struct Inner {
     gate: GateArgs,
     /// Queues are added and removed one after the other.
     changes: tokio::sync::Mutex<()>,
+    /// Handlers are swapped one swap after the other.
+    swaps: std::sync::Mutex<()>,
+    /// What a test puts into the place of handlers.
+    #[cfg(feature = "testing")]
+    map_handlers: Option<builder::MapHandlers>,
     /// An embedded server must outlive the tree.
     _database: Database,
 }

@@ -113,7 +113,7 @@ async fn sample(office: &Office, tree: &Snapshot) -> Result<Sample, Error> {
     let seats: HashMap<_, _> = desks
         .map(|desk| (Arc::clone(&desk.queue.name), desk.seats_taken()))
         .collect();
-    let fuses = office.breakers.fuses().iter();
+    let fuses = office.breakers.fuses();
     let mut in_hand = office.custody.count_by_queue();
     let parts = office.vitals.all().into_iter();
     Ok(Sample {
@@ -134,6 +134,7 @@ async fn sample(office: &Office, tree: &Snapshot) -> Result<Sample, Error> {
             .map(|(part, condition)| (part, matches!(condition, Condition::Working)))
             .collect(),
         breakers: fuses
+            .iter()
             .filter_map(|fuse| Some((Arc::clone(&fuse.name), fuse.stands()?)))
             .collect(),
     })

@@ -53,7 +53,6 @@ pub(super) struct Blueprint {
 impl Blueprint {
     pub(super) fn into_spec(self) -> SupervisorSpec {
         let office = self.office;
-        let has_breakers = !office.breakers.fuses().is_empty();
         let bulletin = office.bulletin.clone();
         let events = Events::default().listener(move |event| {
             bulletin.say_if_heard(|| Event::Supervised(event.clone()));
@@ -84,12 +83,9 @@ impl Blueprint {
             )
             .child(actor(scheduler::ROLE, Scheduler, Arc::clone(&office)))
             .child(actor(rescuer::ROLE, Rescuer, self.rescuer))
-            .child(actor(pruner::ROLE, Pruner, self.pruner));
-        let spec = match has_breakers {
-            true => spec.child(actor(breakers::ROLE, Breakers, Arc::clone(&office))),
-            false => spec,
-        };
-        let spec = spec.child(actor(steward::ROLE, Steward, self.steward));
+            .child(actor(pruner::ROLE, Pruner, self.pruner))
+            .child(actor(breakers::ROLE, Breakers, Arc::clone(&office)))
+            .child(actor(steward::ROLE, Steward, self.steward));
         let sampler = self.sampler.map(|args| actor(sampler::ROLE, Sampler, args));
         let spec = sampler
             .into_iter()

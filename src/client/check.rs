@@ -20,7 +20,8 @@ impl Client {
         };
         check_name(NameOf::Kind, &call.kind)
             .map_err(|why| Error::call("cannot enqueue").because(why))?;
-        let defaults = self.0.kinds.get(&*call.kind).map(|kind| &kind.defaults);
+        let kind = self.kind(&call.kind);
+        let defaults = kind.as_ref().map(|kind| &kind.defaults);
         let queue = call.queue.or_else(|| defaults.map(|d| d.queue.clone()));
         let queue = queue.unwrap_or(DEFAULT_QUEUE.into());
         check_name(NameOf::Queue, &queue).map_err(|why| refuse(why.to_string()))?;

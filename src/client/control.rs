@@ -97,7 +97,7 @@ impl Client {
     }
 
     pub(crate) fn read(&self, kind: &str, stored: Stored<'_>) -> Result<Value, Error> {
-        let Some(handler) = self.0.kinds.get(kind) else {
+        let Some(handler) = self.kind(kind) else {
             let text =
                 format!("cannot read arguments of {kind:?}: no handler for it is registered here");
             return Err(Error::call(text));

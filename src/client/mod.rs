@@ -23,7 +23,7 @@ mod wakeups;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 pub(crate) use births::{Asks, Birth, Births, Loan};
@@ -69,7 +69,8 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    kinds: HashMap<String, Arc<Kind>>,
+    /// What this process knows of kinds.
+    kinds: RwLock<HashMap<String, Arc<Kind>>>,
     payload_limit: usize,
     wakeups: Wakeups,
     births: Births,
@@ -139,7 +140,7 @@ impl Client {
         let turns = Turns::new(store.clone());
         Self(Arc::new(Inner {
             store,
-            kinds,
+            kinds: RwLock::new(kinds),
             payload_limit,
             wakeups,
             births,
@@ -229,7 +230,18 @@ impl Client {
     /// Whether this process has a handler for the kind.
     #[cfg(feature = "testing")]
     pub(crate) fn knows(&self, kind: &str) -> bool {
-        self.0.kinds.contains_key(kind)
+        self.kind(kind).is_some()
+    }
+
+    /// What this process knows of a kind.
+    fn kind(&self, name: &str) -> Option<Arc<Kind>> {
+        let kinds = self.0.kinds.read().unwrap_or_else(PoisonError::into_inner);
+        kinds.get(name).map(Arc::clone)
+    }
+
+    /// Knows these kinds from now on, and no others.
+    pub(crate) fn learn(&self, kinds: HashMap<String, Arc<Kind>>) {
+        *self.0.kinds.write().unwrap_or_else(PoisonError::into_inner) = kinds;
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -88,6 +88,8 @@ metrics! {
         "How often this node's own lease ran out.";
     RESTARTS = Counter "callboard_actor_restarts_total" ["role"]
         "Actors that were restarted: parts of the board by name, else queue, fetcher, stage, workers, worker, application.";
+    SWAPPED = Counter "callboard_handlers_swapped_total" ["change"]
+        "Handlers that were changed while this node ran: added, replaced, removed.";
     AVAILABLE = Gauge "callboard_queue_available_jobs" ["queue"]
         "Jobs that wait for a worker, counted up to 10,000. The same on all nodes.";
     OLDEST = Gauge "callboard_queue_oldest_job_age_seconds" ["queue"]

@@ -111,6 +111,10 @@ impl Event {
             Self::QueueSteered { queue, steering } => {
                 info!(queue = &**queue, steering, "a queue is served otherwise");
             }
+            Self::HandlersSwapped(swapped) => {
+                let generation = swapped.generation;
+                info!(generation, %swapped, "handlers were swapped");
+            }
             Self::Pruned { pruned } => info!(pruned, "pruned old history"),
             _ => {}
         }

@@ -184,6 +184,11 @@ fn record_rare(event: &Event) {
         }) => count_restart(path, 0),
         Event::BreakerOpened { breaker, reason } => count_opening(breaker, *reason, 1),
         Event::BreakerChanged(breaker) => show_breaker(&breaker.name, breaker.state),
+        Event::HandlersSwapped(swapped) => {
+            for change in &swapped.changes {
+                counter!(names::SWAPPED, "change" => change.verb()).increment(1);
+            }
+        }
         Event::Sampled(sample) => show(sample),
         _ => {}
     }

@@ -15,6 +15,7 @@ mod log;
 mod metrics;
 mod said;
 mod sample;
+mod swapped;
 
 pub use attempted::{Attempted, Started};
 pub(crate) use bulletin::Bulletin;
@@ -23,3 +24,4 @@ pub use bulletin::EVENT_CAPACITY;
 pub use catalogue::{METRICS, Metric, MetricKind, SECONDS, SIZES};
 pub use said::Event;
 pub use sample::{QueueSample, Sample};
+pub use swapped::{HandlerChange, Swapped};

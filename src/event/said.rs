@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Attempted, Sample, Started};
+use super::{Attempted, Sample, Started, Swapped};
 use crate::job::{JobId, NodeId, OpenReason};
 use crate::store::{BreakerInfo, Cancelled, Fate};
 use crate::supervision;
@@ -130,6 +130,8 @@ pub enum Event {
         /// How, for people.
         steering: String,
     },
+    /// This node runs other handlers from now on.
+    HandlersSwapped(Swapped),
     /// How things stand, taken every
     /// [`sample_every`](crate::board::Builder::sample_every) and never unless that is asked for.
     Sampled(Sample),

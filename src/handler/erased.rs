@@ -68,8 +68,15 @@ impl Handler {
         }
     }
 
-    /// Calls this code so, in [`Client::nodes`](crate::Client::nodes): a release, a commit. At most 100 bytes, no white
-    /// space. It is for people alone, and says nothing of arguments; their version is [`Job::VERSION`].
+    /// The name of the kind whose jobs it runs.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind.name
+    }
+
+    /// Calls this code so, in [`Handlers::list`](crate::board::Handlers::list), [`Client::nodes`](crate::Client::nodes)
+    /// and the log: a release, a commit. At most 100 bytes, no white space. It is for people alone, and says nothing
+    /// of arguments; their version is [`Job::VERSION`].
     ///
     /// Without it: the newest version of arguments that it reads, and which swap of its board brought it (0: it was
     /// there from the start), as in `2.0`.

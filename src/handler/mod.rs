@@ -7,6 +7,7 @@ mod batch_context;
 mod batch_job;
 mod batched;
 mod context;
+mod current;
 mod erased;
 mod function;
 #[cfg(unix)]
@@ -17,6 +18,7 @@ mod registry;
 #[cfg(feature = "testing")]
 mod shelf;
 mod stop;
+mod swap;
 mod trail;
 mod verify;
 mod worker_state;
@@ -31,6 +33,7 @@ pub use batched::Batched;
 pub(crate) use batched::Unanswered;
 pub use context::{Blocking, Completion, Context, Stopped};
 pub(crate) use context::{ContextParts, InTransaction};
+pub(crate) use current::CurrentRegistry;
 pub use erased::Handler;
 pub use function::{Callable, Function, FunctionHandler, call_of, function_of, handler_of};
 pub use job::Job;
@@ -43,6 +46,7 @@ pub use stop::CancelReason;
 #[cfg(unix)]
 pub(crate) use stop::FailedElsewhere;
 pub(crate) use stop::{StopSignal, ended, stopped};
+pub use swap::Swap;
 pub use trail::{MAX_CHECKPOINT_BYTES, MAX_PROGRESS_BYTES, PROGRESS_EVERY};
 pub use verify::{Unreadable, Verified};
 pub(crate) use worker_state::{StateFactory, WorkerState};

@@ -3,6 +3,7 @@
 //! What is lost if the worker is killed at any await: nothing. The batch holds the leases, which answer
 //! when they are dropped; what was answered before stays so.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -15,7 +16,7 @@ use super::{Counters, span};
 use crate::BoxError;
 use crate::handler::{
     AnyBatch, BatchContext, BatchHandler, Context, ContextParts, Handler, InTransaction, JobFacts,
-    Member, Panicked, Post, StopSignal, Unanswered, WorkerState, stopped,
+    Member, Panicked, Post, Registered, StopSignal, Unanswered, WorkerState, stopped,
 };
 use crate::job::{Ending, Failure, FailureKind, Outcome};
 
@@ -32,7 +33,7 @@ impl Workplace {
         stopped.into_iter().for_each(answer_unbegun);
         let handler = leases
             .first()
-            .and_then(|lease| self.office.registry.handler(&lease.job().kind));
+            .and_then(|lease| self.registry.handler(&lease.job().kind));
         if let Some(handler) = handler {
             // Dropped, those whose breaker has opened since their claim are released.
             leases.retain_mut(|lease| lease.is_let_through(handler));
@@ -41,14 +42,14 @@ impl Workplace {
             Some((handler, batch)) if !leases.is_empty() => {
                 self.run_batch(handler, batch, leases, state).await
             }
-            // Nobody is left; or only kinds that are registered here are claimed.
+            // Nobody is left; or the handlers were swapped since the claim.
             _ => Ok(state),
         }
     }
 
     async fn run_batch(
         &self,
-        handler: &Handler,
+        handler: &Arc<Registered>,
         batch: &BatchHandler,
         leases: Vec<Lease>,
         state: WorkerState,

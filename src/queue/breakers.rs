@@ -5,65 +5,64 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::calls::{Call, Calls};
 use super::fuse::{Fuse, Order, Passage};
-use crate::handler::{Handler, Registry};
+use crate::handler::{DeclaredBreaker, Handler, Registry};
 use crate::job::{Called, Ending, Repertoire};
+use crate::store::ClaimedJob;
 
 /// The breakers of this node's kinds.
 #[derive(Debug)]
 pub(crate) struct Breakers {
-    fuses: Vec<Arc<Fuse>>,
-    by_kind: HashMap<String, Arc<Fuse>>,
-    /// Every kind that this node can run.
-    known: Arc<Repertoire>,
-    /// Those that may be claimed without a ration.
-    free: RwLock<Arc<Repertoire>>,
+    circuit: RwLock<Circuit>,
     /// How often what may be claimed has changed.
     changes: AtomicU64,
     pub(crate) calls: Calls,
 }
 
+/// The fuses, and what they leave to be claimed, until the handlers change.
+#[derive(Debug, Default)]
+struct Circuit {
+    fuses: Arc<[Arc<Fuse>]>,
+    by_kind: HashMap<String, Arc<Fuse>>,
+    /// All that this node can run.
+    known: Arc<Repertoire>,
+    /// What may be claimed without a ration.
+    free: Arc<Repertoire>,
+}
+
 impl Breakers {
     pub(crate) fn new(registry: &Registry) -> Self {
-        let fuses: Vec<_> = registry
-            .breakers()
-            .iter()
-            .map(Fuse::new)
-            .map(Arc::new)
-            .collect();
-        let of_kinds = |fuse: &Arc<Fuse>| {
-            let fuse = Arc::clone(fuse);
-            let kinds: Vec<String> = fuse.kinds.kinds().to_vec();
-            kinds.into_iter().map(move |kind| (kind, Arc::clone(&fuse)))
-        };
-        let breakers = Self {
-            by_kind: fuses.iter().flat_map(of_kinds).collect(),
-            fuses,
-            known: Arc::clone(registry.repertoire()),
-            free: RwLock::new(Arc::clone(registry.repertoire())),
+        Self {
+            circuit: RwLock::new(Circuit::of(registry, &[])),
             changes: AtomicU64::new(0),
             calls: Calls::new(),
-        };
-        breakers.count_free();
-        breakers
+        }
     }
 
-    pub(crate) fn fuses(&self) -> &[Arc<Fuse>] {
-        &self.fuses
+    /// Guards the kinds of this registry from now on. A breaker that stays as it is goes on as it stands; one that
+    /// is new lets nothing through until it is told how it stands.
+    pub(crate) fn guard(&self, registry: &Registry) {
+        let mut circuit = self.circuit.write().unwrap_or_else(PoisonError::into_inner);
+        *circuit = Circuit::of(registry, &circuit.fuses);
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Every kind that this node can run.
-    pub(crate) fn known(&self) -> &Repertoire {
-        &self.known
+    pub(crate) fn fuses(&self) -> Arc<[Arc<Fuse>]> {
+        Arc::clone(&self.read().fuses)
     }
 
-    /// The kinds that may be claimed without a ration.
+    /// All that this node can run.
+    pub(crate) fn known(&self) -> Arc<Repertoire> {
+        Arc::clone(&self.read().known)
+    }
+
+    /// What may be claimed without a ration.
     pub(super) fn free(&self) -> Arc<Repertoire> {
-        Arc::clone(&self.free.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.read().free)
     }
 
     /// How often what may be claimed has changed.
@@ -78,7 +77,10 @@ impl Breakers {
             return Obeyed::AsBefore;
         }
         fuse.obey(order);
-        self.count_free();
+        self.circuit
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .count_free();
         // Probes that stay this node's for longer change nothing for anybody.
         if before.epoch == order.epoch && before.rule.is_rationed() && order.rule.is_rationed() {
             return Obeyed::AsBefore;
@@ -87,33 +89,26 @@ impl Breakers {
         Obeyed::Anew
     }
 
-    fn count_free(&self) {
-        if self.fuses.is_empty() {
-            return;
-        }
-        let is_free = |kind: &str| {
-            let fuse = self.by_kind.get(kind);
-            fuse.is_none_or(|fuse| fuse.order().rule.is_free())
-        };
-        let free = Arc::new(self.known.only(is_free));
-        *self.free.write().unwrap_or_else(PoisonError::into_inner) = free;
-    }
-
     /// Whether an attempt may begin. If it has no passage from its claim, it gets one.
     pub(super) fn lets(&self, handler: &Handler, passage: &mut Option<Passage>) -> bool {
         if handler.breaker.is_none() {
             return true;
         }
         if passage.is_none() {
-            let fuse = self.by_kind.get(&handler.kind.name);
+            let circuit = self.read();
+            let fuse = circuit.by_kind.get(&handler.kind.name);
             *passage = fuse.and_then(Passage::free);
         }
         passage.as_ref().is_some_and(Passage::is_valid)
     }
 
-    /// Whether an attempt of this kind, which was claimed and has not begun, may still begin.
-    pub(super) fn is_let(&self, kind: &str, held: Option<&Passage>) -> bool {
-        match (held, self.by_kind.get(kind)) {
+    /// Whether an attempt of this job, which was claimed and has not begun, may still begin.
+    pub(super) fn is_let(&self, job: &ClaimedJob, held: Option<&Passage>) -> bool {
+        let circuit = self.read();
+        if !circuit.known.can_run(&job.kind, job.version) {
+            return false;
+        }
+        match (held, circuit.by_kind.get(&*job.kind)) {
             (Some(passage), _) => passage.is_valid(),
             (None, Some(fuse)) => fuse.lets(None).is_some(),
             (None, None) => true,
@@ -130,6 +125,46 @@ impl Breakers {
             };
             self.calls.push(Call::new(&passage, called, failure));
         }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Circuit> {
+        // Nothing panics while it holds the lock.
+        self.circuit.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Circuit {
+    fn of(registry: &Registry, earlier: &[Arc<Fuse>]) -> Self {
+        let fuse = |declared: &DeclaredBreaker| {
+            let same = earlier.iter().find(|fuse| fuse.guard(declared));
+            same.map_or_else(|| Arc::new(Fuse::new(declared)), Arc::clone)
+        };
+        let fuses: Arc<[Arc<Fuse>]> = registry.breakers().iter().map(fuse).collect();
+        let mut by_kind = HashMap::new();
+        for fuse in &*fuses {
+            let kinds = fuse.kinds();
+            let of_kinds = kinds.kinds().iter();
+            by_kind.extend(of_kinds.map(|kind| (kind.clone(), Arc::clone(fuse))));
+        }
+        let mut circuit = Self {
+            fuses,
+            by_kind,
+            known: Arc::clone(registry.repertoire()),
+            free: Arc::clone(registry.repertoire()),
+        };
+        circuit.count_free();
+        circuit
+    }
+
+    fn count_free(&mut self) {
+        if self.fuses.is_empty() {
+            return;
+        }
+        let is_free = |kind: &str| {
+            let fuse = self.by_kind.get(kind);
+            fuse.is_none_or(|fuse| fuse.order().rule.is_free())
+        };
+        self.free = Arc::new(self.known.only(is_free));
     }
 }
 

@@ -12,7 +12,8 @@ use super::performing::Performing;
 use super::seat::Occupation;
 use super::{Counters, Office, Seat, span};
 use crate::handler::{
-    CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, StopSignal, WorkerState,
+    CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, Registered, Registry,
+    StopSignal, WorkerState,
 };
 use crate::job::{Ending, Failure, FailureKind};
 
@@ -34,9 +35,27 @@ pub(super) struct Workplace {
     pub(super) queue: Arc<str>,
     pub(super) seat: Arc<Seat>,
     pub(super) cancel_grace: Duration,
+    /// The handlers as they were between the last two jobs.
+    pub(super) registry: Arc<Registry>,
+}
+
+/// Whether the handlers have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changed {
+    Nothing,
+    Handlers,
 }
 
 impl Workplace {
+    /// What begins from now on is run by the handlers that this node has now.
+    pub(super) fn catch_up(&mut self) -> Changed {
+        if self.office.registry.is(&self.registry) {
+            return Changed::Nothing;
+        }
+        self.registry = self.office.registry.get();
+        Changed::Handlers
+    }
+
     /// Runs one attempt and answers for it. Gives the worker's state back, or says that the job
     /// panicked and the state is not to be trusted.
     pub(super) async fn execute(
@@ -48,17 +67,17 @@ impl Workplace {
             answer_unbegun(lease);
             return Ok(state);
         }
-        match self.office.registry.handler(&lease.job().kind) {
+        match self.registry.handler(&lease.job().kind) {
             Some(handler) if lease.is_let_through(handler) => self.run(handler, lease, state).await,
-            // Only kinds that are registered here are claimed, and its breaker may have opened since. Dropped,
-            // the lease releases.
+            // Only what can run here is claimed, but since then the handlers may have been swapped, or its breaker
+            // opened. Dropped, the lease releases.
             _ => Ok(state),
         }
     }
 
     async fn run(
         &self,
-        handler: &Handler,
+        handler: &Arc<Registered>,
         mut lease: Lease,
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
@@ -131,7 +150,7 @@ impl Workplace {
 /// What the seat shows while so many jobs run, of which this is the first.
 pub(super) fn occupation(
     first: &Lease,
-    handler: &Handler,
+    handler: &Arc<Registered>,
     since: Instant,
     jobs: usize,
 ) -> Occupation {
@@ -139,7 +158,7 @@ pub(super) fn occupation(
     Occupation {
         job: job.id,
         attempt: job.attempt,
-        kind: Arc::clone(&handler.kind),
+        handler: Arc::clone(handler),
         since,
         jobs: u32::try_from(jobs).unwrap_or(u32::MAX),
     }

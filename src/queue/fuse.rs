@@ -51,7 +51,7 @@ pub(crate) struct Order {
 pub(crate) struct Fuse {
     pub(crate) name: Arc<str>,
     pub(crate) options: Breaker,
-    pub(crate) kinds: Arc<Repertoire>,
+    kinds: RwLock<Arc<Repertoire>>,
     order: RwLock<Order>,
     /// How the breaker stands by the board, as this node has read it last.
     stands: RwLock<Option<BreakerState>>,
@@ -82,7 +82,7 @@ impl Fuse {
         Self {
             name: Arc::clone(&declared.name),
             options: declared.breaker.clone(),
-            kinds: Arc::clone(&declared.kinds),
+            kinds: RwLock::new(Arc::clone(&declared.kinds)),
             order: RwLock::new(Order {
                 epoch: 0,
                 rule: Rule::Nothing,
@@ -91,6 +91,21 @@ impl Fuse {
             gate: AtomicU64::new(SHUT),
             rations: Mutex::default(),
         }
+    }
+
+    /// What it guards, as far as this node can run it.
+    pub(crate) fn kinds(&self) -> Arc<Repertoire> {
+        Arc::clone(&self.kinds.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Guards these from now on, if it is the breaker that is declared so.
+    pub(super) fn guard(&self, declared: &DeclaredBreaker) -> bool {
+        let is_it = self.name == declared.name && self.options == declared.breaker;
+        if is_it {
+            let kinds = Arc::clone(&declared.kinds);
+            *self.kinds.write().unwrap_or_else(PoisonError::into_inner) = kinds;
+        }
+        is_it
     }
 
     pub(crate) fn order(&self) -> Order {

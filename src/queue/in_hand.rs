@@ -162,14 +162,25 @@ impl<T> InHand<T> {
         ready.chain(gathering).for_each(|held| held.ask_after = 0);
     }
 
+    /// Takes everything out, in the order in which it would run, with what to ask for after each.
+    pub(super) fn take(&mut self) -> Vec<(T, u32)> {
+        let mut taken = Vec::new();
+        let mut take = |held: Held<T>| taken.push((held.item, held.ask_after));
+        for ready in self.ready.drain(..) {
+            match ready {
+                Ready::One(held) => take(held),
+                // Its items are among those that gather.
+                Ready::Batch(_) => {}
+            }
+        }
+        let gathering = self.gathering.drain(..).flat_map(|batch| batch.held);
+        gathering.for_each(take);
+        taken
+    }
+
     /// Drops everything, and tells what was to be asked for then.
     pub(super) fn clear(&mut self) -> u32 {
-        let ready = self.ready.drain(..).map(|ready| match ready {
-            Ready::One(held) => held.ask_after,
-            Ready::Batch(_) => 0,
-        });
-        let gathering = self.gathering.drain(..).flat_map(|batch| batch.held);
-        ready.sum::<u32>() + gathering.map(|held| held.ask_after).sum::<u32>()
+        self.take().iter().map(|(_, ask_after)| ask_after).sum()
     }
 }
 
@@ -243,6 +254,17 @@ mod tests {
         hand.push(2, Runs::Batched("rows", limits), now, 0);
         let both = Work::Many(vec![1, 2], 0);
         assert_eq!(hand.next(|| now, Coming::Something), Some(both));
+    }
+
+    #[test]
+    fn what_is_in_hand_can_be_sorted_anew() {
+        let (now, mut hand) = (Instant::now(), InHand::new());
+        hand.push(1, Runs::Alone, now, 1);
+        (2..=4).for_each(|row| hand.push(row, ROWS, now, row));
+        assert!(hand.is_any_ready(|| now, Coming::Something));
+        assert_eq!(hand.take(), [(1, 1), (2, 2), (3, 3), (4, 4)]);
+        assert!(!hand.is_any_ready(|| now, Coming::Nothing));
+        assert_eq!((hand.due(), hand.clear()), (None, 0));
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Lease {
         {
             self.office.breakers.ended(passage, &ending, ran);
         }
-        let budget = self.budget(self.kind_of_handler());
+        let budget = self.budget_of_handler();
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });
         let diagnostics = is_buried.then(|| self.diagnostics());
@@ -227,13 +227,14 @@ impl Lease {
         });
     }
 
-    /// Its kind as the handler has it that ran, or would run.
-    fn kind_of_handler(&self) -> Option<&Kind> {
+    /// Its budget by the handler that ran, whatever came into its place since, or that would run.
+    fn budget_of_handler(&self) -> Budget {
         match &self.phase {
-            Phase::Begun { kind, .. } | Phase::Panicked { kind, .. } => Some(kind),
+            Phase::Begun { kind, .. } | Phase::Panicked { kind, .. } => self.budget(Some(kind)),
             Phase::Waiting | Phase::Answered => {
-                let handler = self.office.registry.handler(&self.job.kind)?;
-                Some(&handler.kind)
+                let registry = self.office.registry.get();
+                let handler = registry.handler(&self.job.kind);
+                self.budget(handler.map(|handler| &*handler.kind))
             }
         }
     }

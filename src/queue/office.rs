@@ -9,9 +9,9 @@ use tokio::sync::{Semaphore, watch};
 use super::{Breakers, Burials, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals};
 use crate::client::{Births, Client, Wakeups};
 use crate::event::Bulletin;
-use crate::handler::Registry;
+use crate::handler::{CurrentRegistry, Registry};
 use crate::job::NodeId;
-use crate::store::{NodeCard, Store};
+use crate::store::{NodeCard, Notice, Store};
 
 /// What every part of a board shares.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Office {
     pub(crate) card: watch::Sender<NodeCard>,
     pub(crate) store: Store,
     pub(crate) client: Client,
-    pub(crate) registry: Registry,
+    pub(crate) registry: CurrentRegistry,
     pub(crate) breakers: Breakers,
     pub(crate) wakeups: Wakeups,
     pub(crate) births: Births,
@@ -58,6 +58,26 @@ impl Office {
         self.births.close();
         self.desks.all().iter().for_each(|desk| desk.close());
         self.wakeups.wake_queues();
+    }
+
+    /// Runs these handlers from now on: what has begun goes on as it was, and whatever begins from here on is run
+    /// by them, or released.
+    pub(crate) fn run_with(&self, registry: Registry) {
+        let registry = Arc::new(registry);
+        self.client.learn(registry.kinds());
+        self.registry.put(&registry);
+        self.breakers.guard(&registry);
+        self.card.send_modify(|card| {
+            card.kinds = Arc::clone(registry.repertoire());
+            card.code_versions = registry.code_versions();
+        });
+        // What waits of kinds that are new here may be older than what was claimed since.
+        self.wakeups.wake_queues_for(i16::MIN);
+        for desk in self.desks.all() {
+            desk.seats_taken().iter().for_each(|seat| seat.wake());
+        }
+        self.wakeups.wake(&Notice::Breaker);
+        self.wakeups.wake(&Notice::Steered);
     }
 
     /// Whether jobs may be this node's by their rows: in its hands, on the way there, or unknown to it.

@@ -32,8 +32,10 @@ impl Rationing {
 
     /// Rations for up to `asked` jobs of one breaker, in a queue with so many workers.
     pub(super) fn take(&self, asked: u32, workers: u32) -> Option<Rationed> {
-        let fuses = self.office.breakers.fuses().iter();
-        let mut open = fuses.filter(|fuse| fuse.is_rationed() && !self.dry.contains(&fuse.name));
+        let fuses = self.office.breakers.fuses();
+        let mut open = fuses
+            .iter()
+            .filter(|fuse| fuse.is_rationed() && !self.dry.contains(&fuse.name));
         open.find_map(|fuse| fuse.ration(asked, workers, Instant::now()))
     }
 
@@ -56,15 +58,16 @@ impl Rationing {
     /// Whether a lease in hand may still go to a worker.
     pub(super) fn is_let(&self, lease: &Lease) -> bool {
         let breakers = &self.office.breakers;
-        breakers.is_let(&lease.job().kind, lease.passage.as_ref())
+        breakers.is_let(lease.job(), lease.passage.as_ref())
     }
 }
 
 /// Gives rations to the leases that were claimed by them. A lease that gets none keeps nothing, and is
 /// returned to the board by whoever would begin it.
 pub(super) fn hand_out(mut rations: Rationed, leases: &mut [Lease]) {
+    let kinds = rations.fuse().kinds();
     for lease in leases {
-        if rations.fuse().kinds.has(&lease.job().kind) {
+        if kinds.has(&lease.job().kind) {
             lease.passage = rations.one();
         }
     }

@@ -3,13 +3,14 @@
 //! The worker alone writes what it is at; everybody may read. A worker that was killed leaves its
 //! seat as it found it, since whatever it was at is noted by a value that it drops.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::job::{Attempt, JobId, Kind};
+use crate::handler::Registered;
+use crate::job::{Attempt, JobId};
 
-#[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) number: u32,
     /// The name of the worker, and its id in the tree.
@@ -21,7 +22,10 @@ pub(crate) struct Seat {
     /// For how long they were at it, in nanoseconds.
     busy_ns: AtomicU64,
     at: Mutex<At>,
+    wake: Mutex<Option<Wake>>,
 }
+
+type Wake = Box<dyn Fn() + Send>;
 
 /// What the worker is at.
 #[derive(Debug, Default)]
@@ -36,7 +40,8 @@ pub(crate) struct Occupation {
     /// The job; of a batch, its first.
     pub(crate) job: JobId,
     pub(crate) attempt: Attempt,
-    pub(crate) kind: Arc<Kind>,
+    /// What runs it.
+    pub(crate) handler: Arc<Registered>,
     pub(crate) since: Instant,
     /// How many jobs there are.
     pub(crate) jobs: u32,
@@ -56,6 +61,19 @@ impl Seat {
             done: AtomicU64::new(0),
             busy_ns: AtomicU64::new(0),
             at: Mutex::default(),
+            wake: Mutex::default(),
+        }
+    }
+
+    /// A worker has come: `wake` reaches it from now on.
+    pub(super) fn attend(&self, wake: impl Fn() + Send + 'static) {
+        *self.waking() = Some(Box::new(wake));
+    }
+
+    /// Wakes its worker, between two jobs, to look what has changed.
+    pub(crate) fn wake(&self) {
+        if let Some(wake) = &*self.waking() {
+            wake();
         }
     }
 
@@ -97,6 +115,11 @@ impl Seat {
         self.is_leaving.store(true, Ordering::Release);
     }
 
+    fn waking(&self) -> MutexGuard<'_, Option<Wake>> {
+        // Nothing panics while it holds the lock.
+        self.wake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, At> {
         // Nothing panics while it holds the lock.
         self.at.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,5 +137,14 @@ impl Drop for Busy<'_> {
                 .done
                 .fetch_add(u64::from(over.jobs), Ordering::Relaxed);
         }
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat")
+            .field("name", &self.name)
+            .field("at", &*self.lock())
+            .finish_non_exhaustive()
     }
 }

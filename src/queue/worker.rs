@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::executor::Workplace;
+use super::executor::{Changed, Workplace};
 use super::in_hand::{Coming, InHand, Runs, Work};
 use super::lease::Lease;
 use super::{Desk, Office, Seat};
@@ -22,6 +22,8 @@ pub(super) enum WorkerMessage {
     Next,
     /// Look whether a batch is due.
     Look,
+    /// The handlers have changed.
+    CatchUp,
 }
 
 /// What a worker is started with.
@@ -63,6 +65,13 @@ impl Consumer for Worker {
             inlets.stop();
             return Ok(());
         }
+        let told = myself.clone();
+        self.args.seat.attend(move || {
+            // A worker that is gone has a successor that has caught up at its start.
+            let _gone = told.send(WorkerMessage::CatchUp);
+        });
+        // They may have changed before it could be told.
+        self.workplace.catch_up();
         self.myself = Some(myself);
         let role = format!("workers of {}", self.args.desk.queue.name);
         match build_state(&self.args).await {
@@ -107,7 +116,7 @@ impl Consumer for Worker {
 
     async fn handle(&mut self, message: WorkerMessage, inlets: &mut Inlets<Lease>) -> StageResult {
         match message {
-            WorkerMessage::Next => {}
+            WorkerMessage::Next | WorkerMessage::CatchUp => {}
             WorkerMessage::Look => self.looks_at = None,
         }
         self.proceed(inlets).await
@@ -121,6 +130,7 @@ impl Worker {
             queue: Arc::clone(&args.desk.queue.name),
             seat: Arc::clone(&args.seat),
             cancel_grace: args.desk.queue.cancel_grace,
+            registry: args.office.registry.get(),
         };
         Self {
             workplace,
@@ -148,7 +158,7 @@ impl Worker {
     }
 
     fn hold(&mut self, lease: Lease, ask_after: u32) {
-        let batch = self.args.office.registry.batch_handler(&lease.job().kind);
+        let batch = self.workplace.registry.batch_handler(&lease.job().kind);
         let runs = batch.map_or(Runs::Alone, |(handler, batch)| {
             Runs::Batched(&handler.kind.name, batch.limits)
         });
@@ -168,7 +178,17 @@ impl Worker {
         Ok(())
     }
 
+    /// Sorts what is in hand by the handlers that there are now: none of it has begun.
+    fn sort_anew(&mut self) {
+        for (lease, ask_after) in self.in_hand.take() {
+            self.hold(lease, ask_after);
+        }
+    }
+
     async fn run_next(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
+        if self.workplace.catch_up() == Changed::Handlers {
+            self.sort_anew();
+        }
         if !self.args.desk.is_open() {
             // Dropped, they are released; nothing begins at present. It asks on, so that what a stage
             // before it holds comes to be released too.

@@ -31,7 +31,8 @@ pub struct QueueInfo {
     pub oldest: Option<Duration>,
     /// How many live nodes serve it. Zero: its jobs wait until one does.
     pub nodes: u32,
-    /// Kinds among the next thousand available jobs that no live node can run here.
+    /// Kinds among the next thousand available jobs that no live node can run here, since it does not know the kind
+    /// or does not read arguments of their version.
     pub unserved_kinds: Vec<String>,
     /// Why no node runs it, if it was paused or stopped for all of them.
     pub standstill: Option<Standstill>,

@@ -114,7 +114,8 @@ impl TestBoard {
         let attempts = Attempts::default();
         let through_proxy = Database::from_url(proxy.url())?;
         let builder = configure(Board::builder(through_proxy));
-        let board = builder.map_handlers(|handler| attempts.wrap(handler));
+        let watching = attempts.clone();
+        let board = builder.map_handlers(move |handler| watching.wrap(handler));
         let board = board.start().await?;
         Ok(Self {
             tree: TestTree::of(board.supervisor()),

@@ -32,6 +32,7 @@ mod explain;
 mod following;
 mod functions;
 mod health;
+mod hot_swap;
 mod isolation;
 mod kinds;
 mod ledger;

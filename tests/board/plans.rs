@@ -198,8 +198,9 @@ async fn hot_statements_keep_to_their_index_on_a_table_that_has_become_empty() {
 async fn the_plan_of_a_single_enqueue_is_kept() {
     let client = sql::connect(&server::fresh_database().await).await;
     let (types, values) = (ENQUEUE_TYPES, ENQUEUE_VALUES);
-    let claimed_types = format!("{types}, boolean[], bigint, text[], text[]");
-    let claimed_values = format!("{values}, '{{t}}', 7, '{{kind,other}}', '{{default}}'");
+    let claimed_types = format!("{types}, boolean[], bigint, text[], text[], integer[]");
+    let claimed_values =
+        format!("{values}, '{{t}}', 7, '{{kind,other}}', '{{default}}', '{{1,1}}'");
     let enqueue = include_str!("../../src/store/sql/enqueue.sql");
     let enqueue_claimed = include_str!("../../src/store/sql/enqueue_claimed.sql");
     for (sql, types, values) in [

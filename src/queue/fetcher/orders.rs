@@ -45,7 +45,7 @@ impl Fetcher {
         let alone = self.try_alone().filter(|_| fastrand::bool());
         let suspects = u32::from(alone.is_some());
         let request = ClaimRequest {
-            kinds: Arc::clone(&rations.fuse().kinds),
+            kinds: rations.fuse().kinds(),
             limit: rations.count() - suspects,
             suspects,
             ..self.request()

@@ -1,7 +1,7 @@
 -- Every queue that has jobs or is served: counts by state (those that wait, and those that are behind
 -- others of their ordering key, capped at $1), the age of the oldest available job, the live nodes that
--- serve it, the kinds that wait with no live node for them, and what was said of it. Counting what executes reads the whole
--- table; this is for people, not for the hot path.
+-- serve it, the kinds that wait with no live node for them or for the version of their arguments, and what was said
+-- of it. Counting what executes reads the whole table; this is for people, not for the hot path.
 with recursive step as (
     -- A loose index scan: one probe a queue instead of a read of every job.
     (select queue from callboard.jobs where state = 'available' and not is_behind order by queue limit 1)
@@ -11,7 +11,8 @@ with recursive step as (
       from step where step.queue is not null
 ),
 live as (
-    select id, queues, kinds from callboard.nodes where condemned_at is null and lease_until > clock_timestamp()
+    select id, queues, kinds, args_versions from callboard.nodes
+     where condemned_at is null and lease_until > clock_timestamp()
 ),
 busy as (
     select queue, count(*) as executing from callboard.jobs where state = 'executing' group by queue
@@ -40,11 +41,13 @@ select n.queue,
                  order by priority, id limit 100) as sample),
        (select count(*) from live where n.queue = any(live.queues)),
        array(select distinct sample.kind
-               from (select kind from callboard.jobs j
+               from (select kind, args_version from callboard.jobs j
                       where j.queue = n.queue and j.state = 'available' and not j.is_behind
                       order by priority, id limit 1000) as sample
               where not exists (select from live
-                                 where n.queue = any(live.queues) and sample.kind = any(live.kinds))),
+                                 where n.queue = any(live.queues)
+                                   and callboard.can_run(sample.kind, sample.args_version,
+                                                         live.kinds, live.args_versions))),
        (select count(*) from callboard.queue_settings o join live on live.id = o.node
          where o.queue = n.queue and o.mode <> 'running'),
        s.mode, s.mode_since, s.reason, s.ordered_by, s.workers
