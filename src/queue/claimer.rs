@@ -42,6 +42,16 @@ pub(super) struct Claimer {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// A claim is about to be sent, or under way, until this is dropped.
+#[must_use = "the claim is over when this is dropped"]
+pub(super) struct UnderWay(Claimer);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.office.custody.came(&self.0.queue);
+    }
+}
+
 /// A claim failed, and may have been made.
 #[derive(Debug)]
 struct Doubt {
@@ -63,6 +73,12 @@ impl Claimer {
     /// Whether the next claim has to look for jobs that nobody here holds.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.lock().is_some() || self.office.custody.is_in_doubt(&self.queue)
+    }
+
+    /// A claim will be made. A board that ends waits for it, since what it brings is this node's.
+    pub(super) fn begin(&self) -> UnderWay {
+        self.office.custody.send_for(&self.queue);
+        UnderWay(self.clone())
     }
 
     /// Claims what is wanted, which may be nothing, or finds again what a lost answer gave.

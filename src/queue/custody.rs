@@ -42,6 +42,8 @@ impl Doubt {
 pub(crate) struct Custody {
     held: Mutex<ById<Held>>,
     doubts: Mutex<HashMap<Arc<str>, Doubt>>,
+    /// How many claims of each queue are under way: what they bring is this node's already.
+    under_way: Mutex<HashMap<Arc<str>, u32>>,
     /// The board is closing and its grace is over: what is cut off now was interrupted, not crashed.
     is_interrupting: AtomicBool,
     /// Queues that are being removed, and whose grace is over.
@@ -146,6 +148,29 @@ impl Custody {
         is_due
     }
 
+    /// A claim of this queue is about to be sent, until it has [come](Self::came).
+    pub(crate) fn send_for(&self, queue: &Arc<str>) {
+        *self.under_way().entry(Arc::clone(queue)).or_default() += 1;
+    }
+
+    /// What a claim has brought is in custody, or it brought nothing.
+    pub(crate) fn came(&self, queue: &Arc<str>) {
+        let mut under_way = self.under_way();
+        if let Some(claims) = under_way.get_mut(queue) {
+            *claims -= 1;
+            if *claims == 0 {
+                under_way.remove(queue);
+            }
+        }
+        drop(under_way);
+        self.released.notify_waiters();
+    }
+
+    /// Whether any claim is under way.
+    pub(crate) fn is_any_under_way(&self) -> bool {
+        !self.under_way().is_empty()
+    }
+
     /// Every attempt in custody.
     pub(crate) fn held(&self) -> Vec<(JobId, Attempt)> {
         self.lock()
@@ -224,21 +249,30 @@ impl Custody {
         self.is_interrupting.load(Ordering::Acquire) || self.lock_interrupted().contains(queue)
     }
 
-    /// Waits until nothing is in custody.
+    /// Waits until nothing is in custody, and nothing on the way there.
     pub(crate) async fn empty(&self) {
-        self.until(|held| held.is_empty()).await;
-    }
-
-    /// Waits until nothing of one queue is in custody.
-    pub(crate) async fn empty_in(&self, queue: &str) {
-        self.until(|held| !held.values().any(|entry| &*entry.queue == queue))
+        self.until(|held, under_way| held.is_empty() && under_way.is_empty())
             .await;
     }
 
-    async fn until(&self, is_so: impl Fn(&ById<Held>) -> bool) {
+    /// As [`empty`](Self::empty), for one queue.
+    pub(crate) async fn empty_in(&self, queue: &str) {
+        self.until(|held, under_way| {
+            let is_held = held.values().any(|entry| &*entry.queue == queue);
+            !is_held && !under_way.contains_key(queue)
+        })
+        .await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&ById<Held>, &HashMap<Arc<str>, u32>) -> bool) {
         loop {
             let released = self.released.notified();
-            if is_so(&self.lock()) {
+            // In this order: a claim comes into custody before it is under way no more.
+            let is_there = {
+                let under_way = self.under_way();
+                is_so(&self.lock(), &under_way)
+            };
+            if is_there {
                 return;
             }
             released.await;
@@ -248,6 +282,13 @@ impl Custody {
     fn lock_interrupted(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         let interrupted = self.interrupted.lock();
         interrupted.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Arc<str>, u32>> {
+        // Nothing panics while it holds the lock.
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn doubts(&self) -> MutexGuard<'_, HashMap<Arc<str>, Doubt>> {

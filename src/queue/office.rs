@@ -82,7 +82,9 @@ impl Office {
 
     /// Whether jobs may be this node's by their rows: in its hands, on the way there, or unknown to it.
     pub(crate) fn may_hold_jobs(&self) -> bool {
-        self.custody.count() > 0 || self.births.is_any_lent() || self.custody.is_any_in_doubt()
+        let custody = &self.custody;
+        let is_any_coming = custody.is_any_under_way() || self.births.is_any_lent();
+        is_any_coming || custody.count() > 0 || custody.is_any_in_doubt()
     }
 
     /// Waits until nothing is in hand and nothing on the way there. To be called when it is closed.

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard::testing::Proxy;
-use callboard::{BoxError, Context, JobState, Outcome, Queue, call, functions};
+use callboard::{BoxError, Client, Context, Event, JobState, Outcome, Queue, call, functions};
 
-use crate::support::{board_at, eventually, server, sharing, sql, sql::number, until_state};
+use crate::support::births::seldom;
+use crate::support::{
+    board_at, board_on, database_at, eventually, server, sharing, sql, sql::number, until_state,
+};
 
 async fn snooze_once(cx: &mut Context) -> Result<Outcome, BoxError> {
     if cx.attempt().as_i32() > 1 {
@@ -103,4 +106,45 @@ async fn a_job_that_is_claimed_again_between_its_answer_and_the_refusal_is_found
     let job = until_state(client, job, JobState::Completed).await;
     assert_eq!(job.attempt.as_i32(), 1);
     board.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_ends_waits_for_the_claim_that_is_under_way_and_gives_back_what_it_brings() {
+    let url = server::fresh_database().await;
+    let rows = sql::connect(&url).await;
+    // Nothing here gives up before the test does.
+    let database = database_at(&url).statement_timeout(Duration::from_secs(60));
+    let board = board_on(database, |b| b.queue(seldom()).functions(functions![other])).await;
+    // Claims look at the limits, and enqueues by others do not. While the queue is paused there are none.
+    board.queue("default").pause().await.unwrap();
+    let held = "begin; lock table callboard.limits in access exclusive mode";
+    rows.batch_execute(held).await.unwrap();
+    let client = Client::connect(database_at(&url)).await.unwrap();
+    let job = client.enqueue(call!(other())).await.unwrap();
+    board.queue("default").resume().await.unwrap();
+    let waiting = "select count(*) from pg_locks where not granted and relation = 'callboard.limits'::regclass";
+    eventually("the claim waits", || async {
+        (number(&rows, waiting).await == 1).then_some(())
+    })
+    .await;
+
+    let mut events = board.events();
+    let ending = tokio::spawn({
+        let board = board.clone();
+        async move { board.shutdown().await }
+    });
+    while !matches!(events.next().await, Some(Ok(Event::Closing { .. }))) {}
+    // A board that does not wait is gone before these are answered.
+    for _ in 0..100 {
+        assert_eq!(number(&rows, waiting).await, 1);
+    }
+    assert!(!ending.is_finished());
+    rows.batch_execute("commit").await.unwrap();
+    ending.await.unwrap().unwrap();
+    let job = client.job(job).await.unwrap().unwrap();
+    assert_eq!(job.state, JobState::Available);
+    assert!(job.errors.is_empty(), "{job:?}");
+    assert_eq!((board.counts().claimed, board.counts().released), (1, 1));
+    let nodes = number(&rows, "select count(*) from callboard.nodes").await;
+    assert_eq!(nodes, 0, "it has said goodbye, with nothing left");
 }

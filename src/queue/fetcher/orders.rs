@@ -86,14 +86,21 @@ impl Fetcher {
 
     fn send(
         &self,
-        request: ClaimRequest,
+        mut request: ClaimRequest,
         alone: Option<OwnedSemaphorePermit>,
         rations: Option<Rationed>,
     ) {
+        let under_way = self.args.claimer.begin();
+        if !self.args.desk.is_open() {
+            // It was shut just now, perhaps by a board that has not seen this claim and does not wait for it.
+            (request.limit, request.suspects) = (0, 0);
+        }
         let (claimer, myself) = (self.args.claimer.clone(), self.myself.clone());
         // A task of its own, never cut off: once the statement is sent, its answer must become leases.
         tokio::spawn(async move {
             let mut claimed = claimer.claim(request, alone).await;
+            // In custody by now.
+            drop(under_way);
             if let Some(rations) = rations {
                 claimed.rationed_by = Some(Arc::clone(&rations.fuse().name));
                 hand_out(
