@@ -38,7 +38,7 @@ impl Loop {
 
     /// Claims until so many are claimed.
     async fn claim(self, jobs: usize, claimed: Sender<Ids>) -> Result<Self, Failed> {
-        let kinds = [KIND];
+        let (kinds, versions) = ([KIND], [1]);
         let (mut above, mut left) = ((i16::MIN, i64::MIN), jobs);
         while left > 0 {
             let (priority, id) = above;
@@ -54,6 +54,7 @@ impl Loop {
                         &id,
                         &CLAIM,
                         &1_i64,
+                        &&versions[..],
                     ],
                 )
                 .await?;
