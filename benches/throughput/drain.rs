@@ -8,6 +8,7 @@ use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use callboard::job::Limits;
+use callboard::queue::Express;
 use callboard::{Board, Queue};
 
 use crate::bare;
@@ -38,9 +39,17 @@ pub(crate) struct Drain {
     /// Of each queue.
     pub(crate) workers: u32,
     pub(crate) demand: u32,
+    pub(crate) lane: Lane,
     pub(crate) beside: Beside,
     /// Of each queue.
     pub(crate) limits: Option<Limits>,
+}
+
+/// How the jobs of its queues are claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Ordinary,
+    Express,
 }
 
 /// What a drain took.
@@ -60,6 +69,7 @@ impl Drain {
             queues: 1,
             workers,
             demand: 1,
+            lane: Lane::Ordinary,
             beside: Beside::Nothing,
             limits: None,
         }
@@ -83,7 +93,11 @@ impl Drain {
             beside,
             ..
         } = self;
-        format!("{workers} workers ask for {demand}, {queues} queue(s), {does}{beside}")
+        let lane = match self.lane {
+            Lane::Ordinary => "",
+            Lane::Express => ", express lane",
+        };
+        format!("{workers} workers ask for {demand}, {queues} queue(s), {does}{lane}{beside}")
     }
 
     fn queues(&self) -> Vec<String> {
@@ -95,7 +109,11 @@ impl Drain {
     fn board(&self, url: &str) -> Result<callboard::board::Builder, Failed> {
         let queues = self.queues().into_iter().map(|name| {
             let queue = Queue::new(name).workers(self.workers);
-            queue.max_demand(self.demand)
+            let queue = queue.max_demand(self.demand);
+            match self.lane {
+                Lane::Ordinary => queue,
+                Lane::Express => queue.express(Express::new()),
+            }
         });
         Ok(queues.fold(jobs::board(url)?, |board, queue| board.queue(queue)))
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use callboard::queue::AtBirth;
+use callboard::queue::{AtBirth, Express};
 use callboard::{Board, BoxError, Queue};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -15,10 +15,16 @@ use crate::support::Failed;
 /// How long the board has nothing to do between two jobs.
 pub(crate) const PAUSE: Duration = Duration::from_millis(3);
 
-/// With and without, in turns.
-const AT_BIRTH: [(AtBirth, &str); 2] = [
-    (AtBirth::Claimed, "claimed at birth"),
-    (AtBirth::Available, "available at birth"),
+type Way = (fn(Queue) -> Queue, &'static str);
+
+/// How jobs come to be claimed, in turns.
+const WAYS: [Way; 3] = [
+    (|queue| queue.at_birth(AtBirth::Claimed), "claimed at birth"),
+    (
+        |queue| queue.at_birth(AtBirth::Available),
+        "available at birth",
+    ),
+    (|queue| queue.express(Express::new()), "express lane"),
 ];
 
 /// A producer enqueues in batches while the workers run: from the first enqueue to the last answer.
@@ -29,11 +35,12 @@ pub(crate) async fn end_to_end(
     runs: usize,
 ) -> Result<Vec<Figure>, Failed> {
     const BATCH: usize = 1_000;
-    let mut costs = AT_BIRTH.map(|_| Vec::with_capacity(runs));
-    for turn in 0..2 * runs {
+    let mut costs = WAYS.map(|_| Vec::with_capacity(runs));
+    for turn in 0..WAYS.len() * runs {
         let place = Place::take(server).await?;
         let queue = Queue::new("default").workers(workers);
-        let queue = queue.at_birth(AT_BIRTH[turn % 2].0);
+        let (way, _) = WAYS[turn % WAYS.len()];
+        let queue = way(queue);
         let board = jobs::board(&place.url)?.queue(queue).start().await?;
         board.client().enqueue(jobs::call_of(Does::Nothing)).await?;
         drain::wait(&board, 1).await?;
@@ -43,7 +50,7 @@ pub(crate) async fn end_to_end(
             board.client().enqueue_many(calls).await?;
         }
         drain::wait(&board, jobs / BATCH * BATCH + 1).await?;
-        costs[turn % 2].push(place.cost(&usage).await?);
+        costs[turn % WAYS.len()].push(place.cost(&usage).await?);
         board.shutdown().await?;
         place.leave().await?;
     }
@@ -52,7 +59,7 @@ pub(crate) async fn end_to_end(
         "end to end, client CPU",
         "end to end, server CPU",
     ];
-    let figures = costs.iter().zip(AT_BIRTH).flat_map(|(costs, (_, how))| {
+    let figures = costs.iter().zip(WAYS).flat_map(|(costs, (_, how))| {
         let setting = format!("1 producer, batches of {BATCH}; {workers} workers ask for 1; {how}");
         Figure::of_costs(System::Callboard, names, &setting, jobs, costs)
     });
@@ -64,19 +71,19 @@ pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Ve
     let place = Place::take(server).await?;
     let (sender, mut begun) = unbounded_channel();
     let mut boards = Vec::new();
-    for (at_birth, how) in AT_BIRTH {
+    for (way, how) in WAYS {
         let sender = sender.clone();
         let queue = Queue::new(how.replace(' ', "_")).workers(10);
-        let queue = queue.at_birth(at_birth).worker_state(move || {
+        let queue = way(queue).worker_state(move || {
             let sender = sender.clone();
             async move { Ok::<_, BoxError>(sender) }
         });
         boards.push(jobs::board(&place.url)?.queue(queue).start().await?);
     }
-    let mut percentiles = AT_BIRTH.map(|_| Percentiles::default());
+    let mut percentiles = WAYS.map(|_| Percentiles::default());
     for run in 0..=runs {
         for (turn, board) in boards.iter().enumerate() {
-            let samples = latencies(board, AT_BIRTH[turn].1, jobs, &mut begun).await?;
+            let samples = latencies(board, WAYS[turn].1, jobs, &mut begun).await?;
             // The first connects and prepares.
             if run > 0 {
                 percentiles[turn].add(samples);
@@ -87,7 +94,7 @@ pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Ve
         board.shutdown().await?;
     }
     place.leave().await?;
-    let figures = percentiles.into_iter().zip(AT_BIRTH);
+    let figures = percentiles.into_iter().zip(WAYS);
     let figures = figures.flat_map(|(percentiles, (_, how))| {
         let setting = format!("idle, enqueue called → handler begins; {how}");
         percentiles.figures(System::Callboard, &setting, jobs)

@@ -25,7 +25,7 @@ use std::borrow::Borrow;
 use std::io::Write;
 
 use callboard::store::embedded::Embedded;
-use drain::Drain;
+use drain::{Drain, Lane};
 use figure::Figure;
 use jobs::Does;
 use support::Failed;
@@ -201,6 +201,13 @@ async fn drains(server: &str, effort: Effort, report: &mut Report) -> Result<(),
     report.add(bare::drain(server, jobs, runs).await?)?;
     for workers in [1, 10, 100, 1_000] {
         report.add(Drain::of(jobs, workers).whole(server, runs).await?)?;
+    }
+    for workers in [10, 100] {
+        let in_the_lane = Drain {
+            lane: Lane::Express,
+            ..Drain::of(jobs, workers)
+        };
+        report.add(in_the_lane.whole(server, runs).await?)?;
     }
     for workers in [10, 100] {
         let share = Drain::of(jobs, workers).of_bare(server, runs + 2).await?;

@@ -28,7 +28,7 @@ use crate::handler::isolation::{Isolated, refuse_to_be_a_node};
 use crate::handler::{CurrentRegistry, Registry, install_hook};
 use crate::job::NodeId;
 use crate::queue::{
-    Breakers, Burials, Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience,
+    Breakers, Burials, Contest, Counters, Custody, Desks, Facts, Looks, Office, Outbox, Patience,
     RecentErrors, Vitals,
 };
 use crate::random::random_bits;
@@ -89,6 +89,7 @@ impl Builder {
     fn office(&self, registry: Registry) -> Result<Arc<Office>, Error> {
         let lanes = Lanes {
             claim: self.queues.len(),
+            express: self.queues.iter().map(|(queue, _)| queue.batches()).sum(),
             settle: 3,
         };
         let store = Store::new(self.database.clone(), lanes)?;
@@ -118,6 +119,7 @@ impl Builder {
             births,
             outbox: Outbox::new(),
             custody: Custody::default(),
+            contest: Contest::default(),
             vitals: Vitals::new(bulletin.clone()),
             counters: Counters::default(),
             facts: Facts::new(self.attempts.clone(), bulletin.clone()),

@@ -5,7 +5,6 @@
 //! successor writes it again, and the fence makes that harmless. What the fence refuses then, although the
 //! first write had done it, is recalled from the rows and counted as what it is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,8 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::event::Event;
 use crate::job::{Failure, Ids, JobId, Transition};
-use crate::queue::{Answer, Attempted, Counters, Office, Patience, Unwritten};
-use crate::store::{Notice, Settlement, TurnAfter};
+use crate::queue::{Answer, Office, Patience, Unwritten};
+use crate::store::{Settlement, TurnAfter};
 
 /// How many answers one statement takes at most.
 const BATCH: usize = 2_000;
@@ -141,7 +140,8 @@ impl LedgerState {
         let confirmed = self.office.outbox.confirm(&mut self.unwritten);
         self.patience.succeeded();
         self.say_how_it_goes(written.why_refused.as_ref());
-        self.tell(&confirmed, &written.accepted, took);
+        self.office
+            .tell_written(&confirmed, &written.accepted, took);
         let is_next_suspect_free = confirmed.iter().any(|answer| answer.alone.is_some());
         let keys = confirmed.into_iter().filter_map(|answer| answer.ordering);
         self.office.client.turn(TurnAfter::End, keys);
@@ -173,78 +173,6 @@ impl LedgerState {
         self.is_resting = true;
         let wait = self.patience.after_failure(fastrand::f64());
         self.retry.tick_in(wait, myself, LedgerMessage::Retry);
-    }
-
-    /// Lets everybody know what was written.
-    fn tell(&self, written: &[Answer], accepted: &Ids, took: Duration) {
-        let mut refused = 0;
-        for answer in written {
-            let is_accepted = is_in_effect(answer, accepted);
-            refused += u32::from(!is_accepted);
-            count(&self.office.counters, answer, is_accepted);
-        }
-        // Who is told of an end finds it counted; who finds nothing in hand any more finds all told.
-        let told = written.iter().filter(|answer| answer.story.is_some());
-        let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
-        self.office.facts.publish(told);
-        if let Some(burials) = &self.office.burials {
-            let buried = |answer: &Answer| {
-                let is_buried = matches!(answer.settlement.transition, Transition::Bury { .. });
-                let is_news = is_buried && is_in_effect(answer, accepted);
-                let attempted = is_news.then(|| Attempted::of(answer, true)).flatten();
-                attempted.and_then(|attempted| attempted.buried())
-            };
-            burials.tell(written.iter().filter_map(buried));
-        }
-        self.say_written(written.len() as u32, refused, took);
-        let ended = written.iter().map(|answer| {
-            let Settlement { id, attempt, .. } = answer.settlement;
-            (id, attempt, is_in_effect(answer, accepted))
-        });
-        let doubtful = self.office.custody.dismiss(ended);
-        for queue in doubtful {
-            self.office.wakeups.wake(&Notice::Available {
-                queue: queue.to_string(),
-                // Nothing more urgent has come.
-                priority: i16::MAX,
-            });
-        }
-        let mut released: HashMap<&Arc<str>, i16> = HashMap::new();
-        let mut is_any_waiting = false;
-        for answer in written {
-            match answer.settlement.transition {
-                Transition::Release { .. } if is_in_effect(answer, accepted) => {
-                    let most_urgent = released.entry(&answer.queue).or_insert(answer.priority);
-                    *most_urgent = answer.priority.min(*most_urgent);
-                }
-                Transition::Retry { .. } | Transition::Snooze { .. } => is_any_waiting = true,
-                _ => {}
-            }
-            if answer.is_limited {
-                released.entry(&answer.queue).or_insert(i16::MAX);
-            }
-        }
-        for (queue, priority) in released {
-            self.office.client.tell(Notice::Available {
-                queue: queue.to_string(),
-                priority,
-            });
-        }
-        if is_any_waiting {
-            self.office.wakeups.wake(&Notice::Scheduled);
-        }
-    }
-
-    /// A refusal is worth a line of the log, whoever listens.
-    fn say_written(&self, answers: u32, refused: u32, took: Duration) {
-        let bulletin = &self.office.bulletin;
-        if answers > 0 && (refused > 0 || bulletin.is_heard()) {
-            bulletin.say(Event::Written {
-                answers,
-                refused,
-                took,
-            });
-        }
     }
 
     async fn flush(&mut self) {
@@ -380,24 +308,4 @@ fn plainly(settlement: &Settlement, error: &Error) -> Settlement {
         diagnostics: None,
         has_trail: settlement.has_trail,
     }
-}
-
-/// Whether an answer has changed what it was to change. A completion that found no row has, if the
-/// handler's own transaction had completed the job before.
-fn is_in_effect(answer: &Answer, accepted: &Ids) -> bool {
-    let is_completion = matches!(answer.settlement.transition, Transition::Complete { .. });
-    accepted.contains(&answer.settlement.id) || (answer.is_written && is_completion)
-}
-
-fn count(counters: &Counters, answer: &Answer, is_accepted: bool) {
-    let counter = match answer.settlement.transition {
-        _ if !is_accepted => &counters.refused,
-        Transition::Complete { .. } => &counters.completed,
-        Transition::Retry { .. } => &counters.retried,
-        Transition::Snooze { .. } => &counters.snoozed,
-        Transition::Cancel { .. } => &counters.cancelled,
-        Transition::Bury { .. } => &counters.buried,
-        Transition::Release { .. } => &counters.released,
-    };
-    Counters::add(counter, 1);
 }

@@ -171,7 +171,7 @@ impl LivenessState {
         if !self.inspection.is_current(tick) {
             return;
         }
-        let held = self.args.office.custody.held();
+        let held = self.args.office.custody.held_by_row();
         if held.is_empty() {
             return self
                 .inspection

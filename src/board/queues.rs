@@ -39,7 +39,7 @@ impl Board {
         let desk = Arc::new(Desk::new(queue));
         desk.steer(Steering::of(&name, &settings));
         office.desks.add(&desk);
-        office.store.claim_for(office.desks.all().len());
+        office.make_room();
         match queues.start_child(queue_child(&desk, office)).await {
             // The queues were being restarted just now, and this one came up with the others.
             Ok(_) | Err(SupervisorError::AlreadyStarted { .. }) => {}

@@ -3,8 +3,12 @@
 //! Every node sweeps; there is no leader. A node whose lease ran out is dead. One whose session lock is
 //! free in two sweeps on end is taken for dead too, long before its lease runs out; should it live
 //! after all, the fence refuses its answers. After trouble with the database this node judges nobody
-//! for a lease: the others had the same trouble and are on their way back. What is lost if it is killed
-//! at any await: nothing, a rescue is one statement.
+//! for a lease: the others had the same trouble and are on their way back.
+//!
+//! What a process has begun in the express lane is free when it dies, and charged by what it has
+//! foretold: with the sweep, or as soon as a claim finds some of it.
+//!
+//! What is lost if it is killed at any await: nothing, a rescue is one statement.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{ActorProcessingErr, ActorRef};
 
+use super::doubts::{Doubts, LOOKS_APART};
 use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::event::Event;
@@ -27,6 +32,10 @@ pub(super) const ROLE: &str = "rescuer";
 pub(super) enum RescuerMessage {
     /// Look for dead nodes.
     Sweep(Tick),
+    /// Find out whether processes died of batches of the express lane that claims have found.
+    Judge(Tick),
+    /// Claims have found some.
+    Contested,
 }
 
 #[cfg(feature = "cluster")]
@@ -44,6 +53,9 @@ pub(super) struct RescuerState {
     args: RescuerArgs,
     pulse: Pulse,
     patience: Patience,
+    judging: Pulse,
+    /// Batches of the express lane, until it is known whether somebody died of them.
+    doubts: Doubts,
     /// Who was silent in the last sweep.
     silent: HashSet<NodeId>,
     searched_at: Option<Instant>,
@@ -58,13 +70,19 @@ pub(super) struct Rescuer;
 impl Rescuer {
     async fn pre_start(
         &self,
-        _myself: ActorRef<RescuerMessage>,
+        myself: ActorRef<RescuerMessage>,
         args: RescuerArgs,
     ) -> Result<RescuerState, ActorProcessingErr> {
+        args.office.contest.attend(move || {
+            // A rescuer that is gone has a successor, who is told again: the claims find them again.
+            let _gone = myself.cast(RescuerMessage::Contested);
+        });
         Ok(RescuerState {
             args,
             pulse: Pulse::default(),
             patience: Patience::default(),
+            judging: Pulse::default(),
+            doubts: Doubts::default(),
             silent: HashSet::new(),
             searched_at: None,
             trouble_at: None,
@@ -85,12 +103,21 @@ impl Rescuer {
     async fn handle(
         &self,
         myself: ActorRef<RescuerMessage>,
-        RescuerMessage::Sweep(tick): RescuerMessage,
+        message: RescuerMessage,
         state: &mut RescuerState,
     ) -> Result<(), ActorProcessingErr> {
-        if state.pulse.is_current(tick) {
-            let wait = state.sweep_and_rest().await;
-            state.pulse.tick_in(wait, &myself, RescuerMessage::Sweep);
+        match message {
+            RescuerMessage::Sweep(tick) if state.pulse.is_current(tick) => {
+                let wait = state.sweep_and_rest().await;
+                state.pulse.tick_in(wait, &myself, RescuerMessage::Sweep);
+            }
+            RescuerMessage::Judge(tick) if !state.judging.is_current(tick) => {}
+            RescuerMessage::Sweep(_) => {}
+            RescuerMessage::Judge(_) | RescuerMessage::Contested => {
+                if let Some(wait) = state.judge_and_rest().await {
+                    state.judging.tick_in(wait, &myself, RescuerMessage::Judge);
+                }
+            }
         }
         Ok(())
     }
@@ -117,10 +144,7 @@ impl RescuerState {
     async fn sweep(&mut self) -> Result<(), Error> {
         let office = &self.args.office;
         let troubled = office.store.suspects(office.lease).await?;
-        if self
-            .trouble_at
-            .is_some_and(|at| at.elapsed() < office.lease)
-        {
+        if self.has_had_trouble() {
             return Ok(());
         }
         let (dead, silent) = judge(&troubled, &self.silent, office.node);
@@ -136,17 +160,69 @@ impl RescuerState {
         if dead.is_empty() && !is_search_due {
             return Ok(());
         }
-        let rescued = office
-            .store
-            .rescue(
-                is_search_due,
-                self.args.max_deaths,
-                &office.recent_errors.by_kind(),
-            )
-            .await?;
+        let (max_deaths, recent) = (self.args.max_deaths, office.recent_errors.by_kind());
+        // First, while a suspect that their nodes ran can still be seen.
+        let charged = office.store.charge(&[], is_search_due, max_deaths, &recent);
+        let mut rescued = charged.await?;
+        let taken_back = office.store.rescue(is_search_due, max_deaths, &recent);
+        rescued.extend(taken_back.await?);
         if is_search_due {
             self.searched_at = Some(Instant::now());
         }
+        self.tell_of(rescued).await
+    }
+
+    /// After trouble with the database the others are on their way back.
+    fn has_had_trouble(&self) -> bool {
+        let lease = self.args.office.lease;
+        self.trouble_at.is_some_and(|at| at.elapsed() < lease)
+    }
+
+    /// Judges what claims have found, and says when to look again.
+    async fn judge_and_rest(&mut self) -> Option<Duration> {
+        match self.judge().await {
+            Ok(wait) => wait,
+            Err(error) => {
+                self.args.office.vitals.degraded(ROLE, &error);
+                self.trouble_at = Some(Instant::now());
+                Some(self.patience.after_failure(fastrand::f64()))
+            }
+        }
+    }
+
+    async fn judge(&mut self) -> Result<Option<Duration>, Error> {
+        let office = &self.args.office;
+        self.doubts.add(office.contest.take());
+        if self.doubts.is_empty() {
+            return Ok(None);
+        }
+        let troubled = office.store.suspects(office.lease).await?;
+        let verdict = match self.has_had_trouble() {
+            true => self.doubts.acquit_all(),
+            false => self.doubts.judge(&troubled, office.node, Instant::now()),
+        };
+        if !verdict.alive.is_empty() {
+            office.store.disown(&verdict.alive).await?;
+        }
+        if !verdict.dead.is_empty() {
+            let (max_deaths, recent) = (self.args.max_deaths, office.recent_errors.by_kind());
+            let charged = office
+                .store
+                .charge(&verdict.dead, false, max_deaths, &recent);
+            let charged = charged.await?;
+            self.tell_of(charged).await?;
+        }
+        for queue in self.doubts.settle(&verdict) {
+            self.args.office.client.tell(Notice::Available {
+                queue: queue.to_string(),
+                priority: i16::MAX,
+            });
+        }
+        Ok((!self.doubts.is_empty()).then_some(LOOKS_APART))
+    }
+
+    async fn tell_of(&self, rescued: Vec<RescuedJob>) -> Result<(), Error> {
+        let office = &self.args.office;
         // Who ended for good may have kept others of its ordering key waiting.
         if rescued.iter().any(|job| !matches!(job.fate, Fate::Rescued)) {
             let next = office.store.unblock_all().await?;

@@ -107,7 +107,7 @@ metrics! {
     UNCONFIRMED = Gauge "callboard_answers_unconfirmed" []
         "Answers that the ledger has not written yet.";
     CONNECTIONS = Gauge "callboard_pool_connections" ["lane", "state"]
-        "Open connections of the lanes claim, settle, upkeep and client: in_use or idle.";
+        "Open connections of the lanes claim, express, settle, upkeep and client: in_use or idle.";
     CONNECTIONS_MAX = Gauge "callboard_pool_connections_max" ["lane"]
         "How many connections a lane may have.";
     WAITERS = Gauge "callboard_pool_waiters" ["lane"]

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::batch_job::{BatchLimits, Batching, PerformBatch};
 use super::batched::{Answering, Batched, Left, Unanswered};
+use super::lane_exit::{LaneExit, leave_lane};
 use super::stop::StopSignal;
 use super::trail::TrailOf;
 use super::{Attachments, BatchContext, Context, IN_HANDLER, panicked};
@@ -47,6 +48,7 @@ pub(crate) struct JobFacts {
     pub(crate) enqueued_at: DateTime<Utc>,
     pub(crate) attachments: Attachments,
     pub(crate) traceparent: Option<String>,
+    pub(crate) lane_exit: Option<Arc<LaneExit>>,
 }
 
 impl<J> Batch<J> {
@@ -82,6 +84,9 @@ impl<J> Batch<J> {
     ///
     /// [`Error::is_lease_lost`] when an attempt is not its job's current one any more: roll back.
     pub async fn complete_in(&mut self, executor: impl Executor) -> Result<(), Error> {
+        for job in self.iter() {
+            leave_lane(job.facts.lane_exit.as_deref()).await;
+        }
         let settlements: Vec<Settlement> = self.iter().map(Batched::completion).collect();
         let store = self.post.client.store();
         let accepted = store.settle_on(executor, self.post.node, &settlements);

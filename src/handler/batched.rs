@@ -196,7 +196,9 @@ impl<J> Batched<J> {
             attempt: self.facts.attempt,
             node: self.post.node,
         };
-        let trail = self.trail.begun(holding, &self.post.client);
+        let trail = self
+            .trail
+            .begun(holding, &self.post.client, self.facts.lane_exit.as_ref());
         if self.answering.is_none() {
             trail.end();
         }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{JobFacts, Post};
+use super::lane_exit::{LaneExit, leave_lane};
 use super::stop::{CancelReason, StopSignal};
 use super::trail::{Trail, TrailOf};
 use super::{Attachments, WorkerState, panics};
@@ -35,6 +36,8 @@ pub(crate) struct ContextParts {
     pub(crate) span: tracing::Span,
     pub(crate) attachments: Attachments,
     pub(crate) traceparent: Option<String>,
+    /// Out of the express lane, where the row of its job does not say yet that it executes.
+    pub(crate) lane_exit: Option<Arc<LaneExit>>,
 }
 
 /// Whether the handler has written its completion in a transaction of its own.
@@ -84,6 +87,7 @@ impl Context {
             enqueued_at: self.parts.enqueued_at,
             attachments: self.parts.attachments.clone(),
             traceparent: self.parts.traceparent.clone(),
+            lane_exit: self.parts.lane_exit.clone(),
         }
     }
 
@@ -92,6 +96,10 @@ impl Context {
             client: self.parts.client.clone(),
             node: self.parts.node,
         }
+    }
+
+    pub(super) fn lane_exit(&self) -> Option<&Arc<LaneExit>> {
+        self.parts.lane_exit.as_ref()
     }
 
     pub(super) fn signal(&self) -> &StopSignal {
@@ -274,6 +282,7 @@ impl Context {
             attempt: self.parts.attempt,
             node: self.parts.node,
             client: self.parts.client.clone(),
+            lane_exit: self.parts.lane_exit.clone(),
             completed: self.completed(),
         }
     }
@@ -334,6 +343,7 @@ pub struct Completion {
     attempt: Attempt,
     node: NodeId,
     client: Client,
+    lane_exit: Option<Arc<LaneExit>>,
     completed: Arc<AtomicBool>,
 }
 
@@ -344,6 +354,7 @@ impl Completion {
     ///
     /// As [`Context::complete_in`].
     pub async fn complete_in(&self, executor: impl Executor) -> Result<(), Error> {
+        leave_lane(self.lane_exit.as_deref()).await;
         let settlement = Settlement {
             id: self.id,
             attempt: self.attempt,

@@ -13,6 +13,7 @@ mod function;
 #[cfg(unix)]
 pub mod isolation;
 mod job;
+mod lane_exit;
 mod panics;
 mod registry;
 #[cfg(feature = "testing")]
@@ -38,6 +39,7 @@ pub use erased::Handler;
 pub use function::{Callable, Function, FunctionHandler, call_of, function_of, handler_of};
 pub use job::Job;
 pub(crate) use job::decode_job;
+pub(crate) use lane_exit::LaneExit;
 pub(crate) use panics::{IN_HANDLER, Panicked, install_hook, panicked};
 pub(crate) use registry::{DeclaredBreaker, Registered, Registry};
 #[cfg(feature = "testing")]

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use super::Context;
 use super::context::Blocking;
+use super::lane_exit::{LaneExit, leave_lane};
 #[cfg(feature = "testing")]
 use super::shelf::Shelf;
 use crate::Error;
@@ -115,7 +116,8 @@ impl Context {
     }
 
     pub(super) fn trail(&self) -> &Arc<Trail> {
-        self.trail.begun(self.holding(), self.client())
+        let exit = self.lane_exit();
+        self.trail.begun(self.holding(), self.client(), exit)
     }
 }
 
@@ -150,6 +152,7 @@ impl Blocking {
 pub(super) struct Trail {
     holding: Holding,
     client: Client,
+    lane_exit: Option<Arc<LaneExit>>,
     /// Blocking work may report from threads that belong to no runtime.
     runtime: Handle,
     /// Whether there may be something to clear away.
@@ -178,10 +181,11 @@ enum Stage {
 }
 
 impl Trail {
-    fn new(holding: Holding, client: Client) -> Self {
+    fn new(holding: Holding, client: Client, lane_exit: Option<Arc<LaneExit>>) -> Self {
         Self {
             holding,
             client,
+            lane_exit,
             runtime: Handle::current(),
             has_left: AtomicBool::new(false),
             reporting: Mutex::default(),
@@ -210,6 +214,7 @@ impl Trail {
             if !trail.leaves() {
                 return Err(trail.lost("keep a checkpoint of"));
             }
+            leave_lane(trail.lane_exit.as_deref()).await;
             let store = trail.client.store();
             match store.checkpoint(trail.holding, fingerprint, &bytes).await? {
                 Fenced::Current(()) => Ok(()),
@@ -261,6 +266,7 @@ impl Trail {
         if let Some(shelf) = &self.shelf {
             return Ok(shelf.get());
         }
+        leave_lane(self.lane_exit.as_deref()).await;
         match self.client.store().resume(self.holding).await? {
             Fenced::Current(kept) => Ok(kept),
             Fenced::Stale => Err(self.lost("resume")),
@@ -338,6 +344,7 @@ impl Trail {
 }
 
 async fn write_notes(trail: Arc<Trail>) {
+    leave_lane(trail.lane_exit.as_deref()).await;
     while let Some(note) = trail.next_note() {
         let store = trail.client.store();
         match store.progress(trail.holding, &note).await {
@@ -379,7 +386,7 @@ impl TrailOf {
     /// A trail whose checkpoints lie on a shelf.
     #[cfg(feature = "testing")]
     pub(super) fn on_shelf(holding: Holding, client: Client, shelf: Arc<Shelf>) -> Self {
-        let mut trail = Trail::new(holding, client);
+        let mut trail = Trail::new(holding, client, None);
         trail.shelf = Some(shelf);
         Self(OnceLock::from(Arc::new(trail)))
     }
@@ -390,8 +397,13 @@ impl TrailOf {
     }
 
     /// The trail, which begins now at the latest.
-    pub(super) fn begun(&self, holding: Holding, client: &Client) -> &Arc<Trail> {
-        let begin = || Arc::new(Trail::new(holding, client.clone()));
+    pub(super) fn begun(
+        &self,
+        holding: Holding,
+        client: &Client,
+        exit: Option<&Arc<LaneExit>>,
+    ) -> &Arc<Trail> {
+        let begin = || Arc::new(Trail::new(holding, client.clone(), exit.cloned()));
         self.0.get_or_init(begin)
     }
 

@@ -40,7 +40,7 @@ impl Arrivals {
             }
         };
         let asks = match queue.at_birth {
-            AtBirth::Claimed => {
+            AtBirth::Claimed if queue.express.is_none() => {
                 let of = Arc::downgrade(office);
                 // Those that a breaker keeps waiting are not born either.
                 let kinds = move || match of.upgrade() {
@@ -50,7 +50,7 @@ impl Arrivals {
                 let node = office.node;
                 Some(office.births.of_queue(&queue.name, node, kinds, births()))
             }
-            AtBirth::Available => None,
+            AtBirth::Claimed | AtBirth::Available => None,
         };
         Arc::new(Self {
             asks,
@@ -94,7 +94,7 @@ fn arrive(
 ) {
     let message = match birth {
         Birth::Born(jobs, loan) => {
-            FetcherMessage::Born(Lease::take(jobs, queue, office, None), loan)
+            FetcherMessage::Born(Lease::take(jobs, queue, office, None, None), loan)
         }
         Birth::InDoubt if planted(Bug::ErrorMeansNotCommitted) => return,
         Birth::InDoubt => {

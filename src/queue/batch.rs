@@ -139,6 +139,7 @@ impl Workplace {
             enqueued_at: lease.job().enqueued_at,
             attachments: lease.attachments.clone(),
             traceparent: lease.job().traceparent.clone(),
+            lane_exit: lease.lane_exit(),
         };
         let stored = lease.job().stored();
         let (version, fingerprint) = (stored.version, stored.fingerprint);

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Office;
+use super::express::{Express, Lane, Taken};
 use super::lease::Lease;
+use super::{Office, Queue};
 use crate::Error;
 use crate::event::Event;
 use crate::job::Limits;
 use crate::planted::{Bug, planted};
-use crate::store::{ClaimBound, ClaimRequest, ClaimedJob};
+use crate::store::{ClaimBound, ClaimRequest};
 
 /// What a claim brought.
 pub(super) struct Claimed {
@@ -40,6 +41,16 @@ pub(super) struct Claimer {
     /// The queue's limits, as the last claim found them.
     limits: Arc<Mutex<Option<Limits>>>,
     turn: Arc<tokio::sync::Mutex<()>>,
+    express: Option<Lane>,
+}
+
+/// How a claim is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As the queue is configured.
+    OfTheQueue,
+    /// By rows, whatever the queue is.
+    Ordinary,
 }
 
 /// A claim is about to be sent, or under way, until this is dropped.
@@ -60,10 +71,12 @@ struct Doubt {
 }
 
 impl Claimer {
-    pub(super) fn new(office: &Arc<Office>, queue: &Arc<str>) -> Self {
+    pub(super) fn new(office: &Arc<Office>, queue: &Queue) -> Self {
+        let lane = |options: &Express| Lane::new(office, &queue.name, options.clone());
         Self {
+            express: queue.express.as_ref().map(lane),
             office: Arc::clone(office),
-            queue: Arc::clone(queue),
+            queue: Arc::clone(&queue.name),
             doubt: Arc::default(),
             limits: Arc::default(),
             turn: Arc::default(),
@@ -86,13 +99,24 @@ impl Claimer {
         &self,
         request: ClaimRequest,
         alone: Option<OwnedSemaphorePermit>,
+        way: Way,
     ) -> Claimed {
         let _turn = self.turn.lock().await;
+        let lane = self.express.as_ref().filter(|_| way == Way::OfTheQueue);
+        // The wait for a place is a part of what a claim takes: so much more is claimed ahead.
         let began = Instant::now();
+        let place = match lane {
+            Some(lane) => lane.place().await,
+            None => None,
+        };
         let doubt = self.lock().take();
         let is_in_doubt = self.office.custody.take_doubt(&self.queue, began) || doubt.is_some();
         let alone = alone.or(doubt.and_then(|doubt| doubt.alone));
-        let Found { jobs, is_reclaimed } = match self.jobs(&request, is_in_doubt).await {
+        let found = self.jobs(&request, is_in_doubt, lane).await;
+        let Found {
+            taken,
+            is_reclaimed,
+        } = match found {
             Ok(found) => found,
             Err(error) => {
                 if !planted(Bug::ErrorMeansNotCommitted) {
@@ -108,11 +132,16 @@ impl Claimer {
                 };
             }
         };
+        let Taken {
+            jobs,
+            batch,
+            look_again_in,
+        } = taken;
         // What was found again says nothing about what is available.
         let is_full = is_reclaimed || jobs.len() >= request.limit as usize;
         let bound = jobs
             .iter()
-            .filter(|job| job.deaths == 0 && !is_reclaimed)
+            .filter(|job| job.deaths == 0 && !is_reclaimed && look_again_in.is_none())
             .map(|job| job.bound())
             .max();
         let took = began.elapsed();
@@ -122,61 +151,82 @@ impl Claimer {
             wanted: request.limit,
             took,
         });
-        let leases = Lease::take(jobs, &self.queue, &self.office, alone);
+        let leases = match batch {
+            None => Lease::take(jobs, &self.queue, &self.office, alone, None),
+            Some((batch, hold)) => {
+                let leases = Lease::take(jobs, &self.queue, &self.office, alone, Some(&batch));
+                batch.run(hold, &leases, place);
+                leases
+            }
+        };
+        let next_start_in = || self.limits().and_then(|limits| limits.next_start_in());
         Claimed {
             leases: Ok(leases),
             last: bound,
             is_full,
-            look_again_in: self.limits().and_then(|limits| limits.next_start_in()),
+            look_again_in: look_again_in.or_else(next_start_in),
             took: began.elapsed(),
             rationed_by: None,
         }
     }
 
-    async fn jobs(&self, request: &ClaimRequest, is_in_doubt: bool) -> Result<Found, Error> {
+    async fn jobs(
+        &self,
+        request: &ClaimRequest,
+        is_in_doubt: bool,
+        lane: Option<&Lane>,
+    ) -> Result<Found, Error> {
         let store = &self.office.store;
         if is_in_doubt {
             let held = self.office.custody.held_in(&self.queue);
             let jobs = store.reclaim(request.node, &request.queue, &held).await?;
             if !jobs.is_empty() {
                 return Ok(Found {
-                    jobs,
+                    taken: Taken::ordinary(jobs),
                     is_reclaimed: true,
                 });
             }
         }
         // Breakers may keep every kind waiting, and looking for none of them would read all that wait.
         let wants_none = request.limit == 0 && request.suspects == 0;
-        let jobs = match request.kinds.is_empty() || wants_none {
-            true => Vec::new(),
-            false => self.available(request).await?,
+        let taken = match request.kinds.is_empty() || wants_none {
+            true => Taken::default(),
+            false => self.available(request, lane).await?,
         };
         Ok(Found {
-            jobs,
+            taken,
             is_reclaimed: false,
         })
     }
 
     /// By the way that the last claim found right: with limits, or without. Only an empty answer may mean
     /// that it is the other.
-    async fn available(&self, request: &ClaimRequest) -> Result<Vec<Box<ClaimedJob>>, Error> {
-        let store = &self.office.store;
+    async fn available(&self, request: &ClaimRequest, lane: Option<&Lane>) -> Result<Taken, Error> {
         let was_limited = self.limits().is_some();
-        let jobs = if was_limited {
-            store.claim_limited(request).await?
-        } else {
-            store.claim(request).await?
-        };
-        if !jobs.is_empty() {
-            return Ok(jobs);
+        let taken = self.by_way(request, was_limited, lane).await?;
+        if !taken.jobs.is_empty() {
+            return Ok(taken);
         }
-        let limits = store.limits_of_claims(&request.queue).await?;
+        let limits = self.office.store.limits_of_claims(&request.queue).await?;
         let is_limited = limits.is_some();
         *self.lock_limits() = limits;
-        match (was_limited, is_limited) {
-            (false, true) => store.claim_limited(request).await,
-            (true, false) => store.claim(request).await,
-            _ => Ok(jobs),
+        match was_limited == is_limited {
+            true => Ok(taken),
+            false => self.by_way(request, is_limited, lane).await,
+        }
+    }
+
+    async fn by_way(
+        &self,
+        request: &ClaimRequest,
+        is_limited: bool,
+        lane: Option<&Lane>,
+    ) -> Result<Taken, Error> {
+        let store = &self.office.store;
+        match lane {
+            _ if is_limited => store.claim_limited(request).await.map(Taken::ordinary),
+            Some(lane) => lane.claim(request).await,
+            None => store.claim(request).await.map(Taken::ordinary),
         }
     }
 
@@ -196,7 +246,7 @@ impl Claimer {
 }
 
 struct Found {
-    jobs: Vec<Box<ClaimedJob>>,
+    taken: Taken,
     /// They were this node's already, by a claim whose answer was lost.
     is_reclaimed: bool,
 }

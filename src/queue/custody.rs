@@ -19,8 +19,18 @@ struct Held {
     attempt: Attempt,
     queue: Arc<str>,
     signal: StopSignal,
+    stands: Stands,
     /// A crash of the database has taken the claim back, and it was made again.
     is_claimed_again: bool,
+}
+
+/// What the row of an attempt says while it is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// That it executes, on this node.
+    ByItsRow,
+    /// Nothing of it: an open transaction holds the job, in the express lane.
+    InTheLane,
 }
 
 /// A queue may have jobs by their rows which nobody here holds.
@@ -62,6 +72,7 @@ impl Custody {
         &self,
         jobs: Vec<Box<ClaimedJob>>,
         queue: &Arc<str>,
+        stands: Stands,
     ) -> Vec<(Box<ClaimedJob>, StopSignal)> {
         let mut held = self.lock();
         let mut admitted = Vec::with_capacity(jobs.len());
@@ -78,6 +89,7 @@ impl Custody {
                 attempt: job.attempt,
                 queue: Arc::clone(queue),
                 signal: signal.clone(),
+                stands,
                 is_claimed_again: false,
             };
             held.insert(job.id, entry);
@@ -171,12 +183,25 @@ impl Custody {
         !self.under_way().is_empty()
     }
 
-    /// Every attempt in custody.
-    pub(crate) fn held(&self) -> Vec<(JobId, Attempt)> {
-        self.lock()
+    /// Every attempt in custody that is this node's by its row, unless it was lost.
+    pub(crate) fn held_by_row(&self) -> Vec<(JobId, Attempt)> {
+        let held = self.lock();
+        let by_row = held
             .iter()
-            .map(|(id, entry)| (*id, entry.attempt))
-            .collect()
+            .filter(|(_, entry)| entry.stands == Stands::ByItsRow);
+        by_row.map(|(id, entry)| (*id, entry.attempt)).collect()
+    }
+
+    /// These are executing by their rows now.
+    pub(crate) fn left_the_lane(&self, jobs: impl Iterator<Item = (JobId, Attempt)>) {
+        let mut held = self.lock();
+        for (id, attempt) in jobs {
+            if let Some(entry) = held.get_mut(&id)
+                && entry.attempt == attempt
+            {
+                entry.stands = Stands::ByItsRow;
+            }
+        }
     }
 
     /// The attempts of one queue in custody.

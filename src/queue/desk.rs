@@ -232,6 +232,13 @@ impl Desks {
 }
 
 impl Office {
+    /// Has as many connections for claims as its queues need.
+    pub(crate) fn make_room(&self) {
+        let desks = self.desks.all();
+        let batches = desks.iter().map(|desk| desk.queue.batches()).sum();
+        self.store.claim_for(desks.len(), batches);
+    }
+
     /// Serves the queues so from now on. Fetchers are told if that is news.
     pub(crate) fn steer(&self, steering: impl Fn(&str) -> Steering) {
         for desk in self.desks.all() {

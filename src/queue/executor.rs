@@ -143,6 +143,7 @@ impl Workplace {
             span,
             attachments: lease.attachments.clone(),
             traceparent: job.traceparent.clone(),
+            lane_exit: lease.lane_exit(),
         }
     }
 }

@@ -284,7 +284,16 @@ impl Fetcher {
         outlet.tell_below(0);
         let room = self.room();
         let wanted = asked.saturating_add(ahead.saturating_sub(in_hand));
-        wanted.min(MAX_CLAIM).min(room as u32)
+        let most = self
+            .args
+            .queue
+            .express
+            .as_ref()
+            .map_or(MAX_CLAIM, |express| {
+                let most = express.most(workers, outlet.service_time());
+                most.saturating_sub(in_hand).max(1)
+            });
+        wanted.min(most).min(MAX_CLAIM).min(room as u32)
     }
 
     /// Lends to enqueues what would be claimed if there was anything. What is lent already is a part of it.

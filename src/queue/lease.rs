@@ -11,10 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::express::Batch;
 use super::fuse::Passage;
-use super::{Answer, Office, Story};
+use super::{Answer, Office, Stands, Story};
 use crate::event::{Event, Started};
-use crate::handler::{Attachments, Handler, Panicked, StopSignal};
+use crate::handler::{Attachments, Handler, LaneExit, Panicked, StopSignal};
 use crate::job::{
     Budget, DEFAULT_MAX_ATTEMPTS, Ending, Failure, FailureKind, Kind, Transition, transition,
 };
@@ -36,6 +37,8 @@ pub struct Lease {
     office: Arc<Office>,
     /// Kept while a suspect runs.
     alone: Option<OwnedSemaphorePermit>,
+    /// To whom it answers, if it was claimed in the express lane.
+    batch: Option<Arc<Batch>>,
     pub(super) attachments: Attachments,
     /// How its breaker let it through, if its kind has one.
     pub(super) passage: Option<Passage>,
@@ -64,21 +67,27 @@ enum Phase {
 }
 
 impl Lease {
-    /// Takes claimed jobs into custody. `alone` goes to the suspect among them.
-    pub(crate) fn take(
+    /// Takes claimed jobs into custody. `alone` goes to the suspect among them, `batch` to all.
+    pub(super) fn take(
         jobs: Vec<Box<ClaimedJob>>,
         queue: &Arc<str>,
         office: &Arc<Office>,
         mut alone: Option<OwnedSemaphorePermit>,
+        batch: Option<&Arc<Batch>>,
     ) -> Vec<Self> {
         let claimed_at = Instant::now();
-        let admitted = office.custody.admit(jobs, queue);
+        let stands = match batch {
+            Some(_) => Stands::InTheLane,
+            None => Stands::ByItsRow,
+        };
+        let admitted = office.custody.admit(jobs, queue, stands);
         let lease = |(job, signal): (Box<ClaimedJob>, StopSignal)| Self {
             alone: if job.deaths > 0 { alone.take() } else { None },
             job,
             signal,
             queue: Arc::clone(queue),
             office: Arc::clone(office),
+            batch: batch.map(Arc::clone),
             attachments: Attachments::default(),
             passage: None,
             claimed_at,
@@ -99,6 +108,11 @@ impl Lease {
 
     pub(crate) fn signal(&self) -> &StopSignal {
         &self.signal
+    }
+
+    /// The way out of the express lane, for a handler that needs the executing row of its job.
+    pub(super) fn lane_exit(&self) -> Option<Arc<LaneExit>> {
+        self.batch.as_ref().map(|batch| Arc::clone(batch.exit()))
     }
 
     /// When this process came to hold it.
@@ -206,7 +220,7 @@ impl Lease {
         let is_told = is_buried || self.office.facts.is_followed();
         let story = is_told.then(|| self.story());
         self.phase = Phase::Answered;
-        self.office.outbox.push(Answer {
+        let answer = Answer {
             settlement: Settlement {
                 id: self.job.id,
                 attempt: self.job.attempt,
@@ -224,7 +238,11 @@ impl Lease {
             is_written,
             story,
             alone: self.alone.take(),
-        });
+        };
+        match self.batch.take() {
+            Some(batch) => batch.answer(answer),
+            None => self.office.outbox.push(answer),
+        }
     }
 
     /// Its budget by the handler that ran, whatever came into its place since, or that would run.

@@ -14,6 +14,7 @@ mod config;
 mod custody;
 mod desk;
 mod executor;
+mod express;
 mod facts;
 mod fetcher;
 mod fuse;
@@ -38,6 +39,7 @@ mod through;
 mod tree;
 mod vitals;
 mod worker;
+mod written;
 
 pub use crate::client::Condition;
 pub use crate::event::Attempted;
@@ -55,8 +57,10 @@ pub use config::{
     AtBirth, DEFAULT_CANCEL_GRACE, DEFAULT_LOOK_AHEAD, DEFAULT_MAX_DEMAND, DEFAULT_POLL_EVERY,
     DEFAULT_WORKERS, Queue,
 };
-pub(crate) use custody::Custody;
+pub(crate) use custody::{Custody, Stands};
 pub(crate) use desk::{Desk, Desks};
+pub(crate) use express::{Contest, LANES};
+pub use express::{DEFAULT_EXPRESS_BOUND, Express, MAX_EXPRESS_BOUND};
 pub(crate) use facts::{Facts, Story};
 #[cfg(test)]
 pub(crate) use fuse::fuse_of;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{Breakers, Burials, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals};
+use super::{
+    Breakers, Burials, Contest, Custody, Desks, Facts, Looks, Outbox, RecentErrors, Vitals,
+};
 use crate::client::{Births, Client, Wakeups};
 use crate::event::Bulletin;
 use crate::handler::{CurrentRegistry, Registry};
@@ -29,6 +31,8 @@ pub(crate) struct Office {
     pub(crate) births: Births,
     pub(crate) outbox: Outbox,
     pub(crate) custody: Custody,
+    /// Batches of the express lane whose processes may have died, for the rescuer.
+    pub(crate) contest: Contest,
     pub(crate) vitals: Vitals,
     pub(crate) counters: Counters,
     pub(crate) facts: Facts,

@@ -59,7 +59,7 @@ fn fetcher(desk: &Arc<Desk>, office: &Arc<Office>) -> StageSpec<Produces<Fetcher
         office: Arc::clone(office),
         queue: queue.clone(),
         desk: Arc::clone(desk),
-        claimer: Claimer::new(office, &queue.name),
+        claimer: Claimer::new(office, queue),
         arrivals: Arrivals::new(office, queue),
     };
     // It claims what is asked for and a bounded look-ahead.

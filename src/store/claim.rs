@@ -19,7 +19,7 @@ use crate::Error;
 use crate::job::{Attempt, Backoff, Fingerprint, JobId, NodeId, Repertoire, Stored};
 
 /// How often a claim is tried when others begin jobs of the same ordering keys at the same moment.
-const CLAIM_TRIES: u32 = 5;
+pub(crate) const CLAIM_TRIES: u32 = 5;
 
 /// A lower bound of what is worth looking at, in claim order. A hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,7 +202,7 @@ impl Store {
 }
 
 /// `RETURNING` promises no order.
-fn in_claim_order(mut jobs: Vec<Box<ClaimedJob>>) -> Vec<Box<ClaimedJob>> {
+pub(super) fn in_claim_order(mut jobs: Vec<Box<ClaimedJob>>) -> Vec<Box<ClaimedJob>> {
     jobs.sort_unstable_by_key(|job| job.bound());
     jobs
 }

@@ -49,6 +49,10 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../migrations/2026-11-25-000008_limits/up.sql"),
     },
     Migration {
+        version: "20261126000020",
+        up: include_str!("../../migrations/2026-11-26-000020_express/up.sql"),
+    },
+    Migration {
         version: "20261126000021",
         up: include_str!("../../migrations/2026-11-26-000021_swap/up.sql"),
     },

@@ -13,6 +13,7 @@ pub mod embedded;
 mod enqueue;
 mod executor;
 mod explain;
+mod express;
 mod history;
 mod letters;
 mod lifeline;
@@ -44,7 +45,7 @@ pub(crate) use breakers::{BreakerCard, BreakerRow, Found};
 pub(crate) use call_row::CallRow;
 pub use checkpoints::Progress;
 pub(crate) use checkpoints::{Fenced, Holding, Kept, ProgressNote};
-pub(crate) use claim::{ClaimBound, ClaimRequest, ClaimedJob};
+pub(crate) use claim::{CLAIM_TRIES, ClaimBound, ClaimRequest, ClaimedJob};
 pub use control::Cancelled;
 pub use database::{
     DEFAULT_CLIENT_CONNECTIONS, DEFAULT_CONNECT_TIMEOUT, DEFAULT_SCHEMA, DEFAULT_STATEMENT_TIMEOUT,
@@ -53,6 +54,7 @@ pub use database::{
 pub(crate) use enqueue::{Enqueued, Wanted};
 pub use executor::Executor;
 pub(crate) use explain::{Ended, Place, ServingNodes, Standing};
+pub(crate) use express::{BatchId, Contested, Foretold, Hold, Notes, is_behind_another};
 pub(crate) use letters::DeadPart;
 pub use letters::{DeadFilter, DeadGroup, DeadLetter};
 pub(crate) use lifeline::{Lifeline, Renewal};
@@ -98,6 +100,7 @@ statements!(
     backlog,
     breakers,
     cancel,
+    charge,
     checkpoint,
     claim,
     claim_limited,
@@ -109,13 +112,18 @@ statements!(
     declare,
     delete,
     depth,
+    disown,
     enqueue,
     enqueue_claimed,
     explain,
+    finish,
+    finished,
     force,
     forget,
     forget_keys,
+    foretell,
     groups,
+    hold,
     inspect,
     job,
     jobs,
@@ -142,6 +150,7 @@ statements!(
     serve,
     settings,
     settle,
+    spill,
     steer,
     suspects,
     sweep,
@@ -150,6 +159,7 @@ statements!(
     unlimit,
     verify,
     vitality,
+    withdraw,
     workers,
 );
 
@@ -158,6 +168,8 @@ statements!(
 pub(crate) struct Lanes {
     /// One for each queue's fetcher.
     pub(crate) claim: usize,
+    /// One for each batch that may be open in the express lane.
+    pub(crate) express: usize,
     /// The ledger, the scheduler, and the client's turns of ordering keys.
     pub(crate) settle: usize,
 }
@@ -166,6 +178,7 @@ impl Lanes {
     /// For a process without workers.
     pub(crate) const CLIENT_ONLY: Self = Self {
         claim: 1,
+        express: 0,
         settle: 1,
     };
 }
@@ -177,6 +190,7 @@ pub(crate) struct Store(Arc<Inner>);
 struct Inner {
     database: Database,
     claim: LanePool,
+    express: LanePool,
     settle: LanePool,
     upkeep: LanePool,
     clients: LanePool,
@@ -190,6 +204,7 @@ impl Store {
         let clients = database.client_pool_size();
         Ok(Self(Arc::new(Inner {
             claim: LanePool::new(&database, Lane::Claim, lanes.claim)?,
+            express: LanePool::new(&database, Lane::Express, lanes.express)?,
             settle: LanePool::new(&database, Lane::Settle, lanes.settle)?,
             upkeep: LanePool::new(&database, Lane::General, 1)?,
             clients: LanePool::new(&database, Lane::General, clients)?,
@@ -198,9 +213,10 @@ impl Store {
         })))
     }
 
-    /// Lets so many fetchers claim at once, one for each queue.
-    pub(crate) fn claim_for(&self, queues: usize) {
+    /// Lets so many fetchers claim at once, one for each queue, and so many batches of the express lane be open.
+    pub(crate) fn claim_for(&self, queues: usize, batches: usize) {
         self.0.claim.resize(queues);
+        self.0.express.resize(batches);
     }
 
     pub(crate) fn database(&self) -> &Database {

@@ -66,13 +66,15 @@ pub(crate) struct Finding {
     pub(crate) is_lost: bool,
 }
 
-type RescuedSql = (
+pub(super) type RescuedSql = (
     (BigInt, Text, SmallInt, Text),
     (Text, Integer, Nullable<Text>),
 );
-type RescuedTuple = ((i64, String, i16, String), (String, i32, Option<String>));
+pub(super) type RescuedTuple = ((i64, String, i16, String), (String, i32, Option<String>));
 
-fn rescued(((id, queue, priority, fate), (kind, attempt, message)): RescuedTuple) -> RescuedJob {
+pub(super) fn rescued(
+    ((id, queue, priority, fate), (kind, attempt, message)): RescuedTuple,
+) -> RescuedJob {
     RescuedJob {
         id: JobId::from_i64(id),
         queue,

@@ -27,6 +27,8 @@ use crate::Error;
 pub(super) enum Lane {
     /// Claims: commit asynchronously. A claim that a crash of the server takes back is made again.
     Claim,
+    /// Batches of the express lane: a transaction each, open while their handlers run.
+    Express,
     /// What became of jobs, and the scheduler's promotions.
     Settle,
     /// Everything else: enqueues, questions, rescue, pruning.
@@ -36,12 +38,20 @@ pub(super) enum Lane {
 impl Lane {
     /// What the session is told, besides the limits.
     const fn settings(self) -> &'static str {
+        // The price of a sequential scan that is forbidden, where there is no other way, would have it compiled.
         // Plans are cached while the hot table is nearly empty, and a sequential scan that was right
         // then is a disaster later. A bitmap scan would lock rows in the order of their pages, where an
         // index scan takes them in the order of their ids.
         match self {
-            Self::Claim => "set enable_seqscan = off; set synchronous_commit = off;",
-            Self::Settle => "set enable_seqscan = off; set enable_bitmapscan = off;",
+            Self::Claim => "set jit = off; set enable_seqscan = off; set synchronous_commit = off;",
+            Self::Settle => "set jit = off; set enable_seqscan = off; set enable_bitmapscan = off;",
+            // A batch ends by itself after a bound of ten seconds at most. A process that cannot end it any more,
+            // since it is frozen or its threads are blocked, must not keep its jobs, and the whole server from
+            // vacuuming.
+            Self::Express => {
+                "set jit = off; set enable_seqscan = off; set enable_bitmapscan = off; \
+                 set idle_in_transaction_session_timeout = '15s';"
+            }
             Self::General => "",
         }
     }
@@ -218,6 +228,7 @@ impl Session {
         self.finish(verb, answer)
     }
 
+    /// Begins a transaction; a savepoint, if there is one already.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
         let limit = self.limit;
         self.is_busy = true;
@@ -233,6 +244,15 @@ impl Session {
         let commit = AnsiTransactionManager::commit_transaction(self.connection());
         let answer = tokio::time::timeout(limit, commit).await;
         self.finish("commit", answer)
+    }
+
+    /// Rolls back to where the transaction, or its last savepoint, began.
+    pub(super) async fn rollback(&mut self) -> Result<(), Error> {
+        let limit = self.limit;
+        self.is_busy = true;
+        let rollback = AnsiTransactionManager::rollback_transaction(self.connection());
+        let answer = tokio::time::timeout(limit, rollback).await;
+        self.finish("roll back", answer)
     }
 
     fn finish<T>(

@@ -102,6 +102,7 @@ impl Store {
     pub(crate) fn pools(&self) -> Vec<PoolInfo> {
         let lanes = [
             ("claim", &self.0.claim),
+            ("express", &self.0.express),
             ("settle", &self.0.settle),
             ("upkeep", &self.0.upkeep),
             ("client", &self.0.clients),

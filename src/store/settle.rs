@@ -29,7 +29,7 @@ pub(crate) struct Settlement {
 
 impl Settlement {
     /// Whether all that it says is that the attempt is completed.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         matches!(self.transition, Transition::Complete { output: None })
             && !self.has_trail
             && !planted(Bug::UnorderedBatch)
@@ -161,7 +161,7 @@ impl Store {
         Ok(completed.into_iter().flatten().collect())
     }
 
-    async fn write_others(
+    pub(super) async fn write_others(
         &self,
         session: &mut Session,
         node: NodeId,

@@ -215,6 +215,7 @@ impl Perform {
             span: tracing::info_span!("attempt", kind = self.call.kind()),
             attachments: self.attachments.clone(),
             traceparent: self.call.traceparent.as_deref().map(str::to_owned),
+            lane_exit: None,
         }
     }
 }

@@ -29,6 +29,7 @@ mod ending;
 mod enqueue;
 mod events;
 mod explain;
+mod express;
 mod following;
 mod functions;
 mod health;

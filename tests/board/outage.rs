@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use callboard::queue::Condition;
+use callboard::queue::{Condition, Express};
 use callboard::store::embedded::Embedded;
 use callboard::{Board, BoxError, Context, JobId, Queue, call, functions};
 use rustix::process::{Pid, Signal, kill_process};
@@ -82,17 +82,34 @@ async fn through_the_gate(cx: &mut Context) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn gated_board(url: &str, shared: &Shared, workers: u32) -> Board {
+async fn gated_board(url: &str, shared: &Shared, queue: Queue) -> Board {
     board_at(url, |b| {
-        b.queue(sharing(Queue::new("default").workers(workers), shared))
+        b.queue(sharing(queue, shared))
             .functions(functions![through_the_gate])
     })
     .await
 }
 
+fn queue(workers: u32) -> Queue {
+    Queue::new("default").workers(workers)
+}
+
 async fn until_working(board: &Board) {
     let working = || async { board.health().is_working().then_some(()) };
     eventually("the board works", working).await;
+}
+
+/// Waits until no job is left, as long as there are fewer all the time.
+async fn until_all_ended(rows: &tokio_postgres::Client) {
+    let unfinished = "select count(*) from callboard.jobs";
+    let mut left = number(rows, unfinished).await;
+    while left > 0 {
+        left = eventually("some of them end", || async {
+            let now = number(rows, unfinished).await;
+            (now < left).then_some(now)
+        })
+        .await;
+    }
 }
 
 /// Every job is in the history once, and nothing is left on the board or in this node's hands.
@@ -112,7 +129,7 @@ async fn a_board_outlives_its_database_and_resumes_when_it_is_back() {
     let own = OwnServer::new("outage");
     let database = own.start().await;
     let (url, shared) = (database.url().to_owned(), Shared::new());
-    let board = gated_board(&url, &shared, 4).await;
+    let board = gated_board(&url, &shared, queue(4)).await;
     let calls = (0..24).map(|_| call!(through_the_gate()));
     board.client().enqueue_many(calls).await.unwrap();
     let running = || async { (shared.begun().len() == 4).then_some(()) };
@@ -164,12 +181,11 @@ async fn a_board_outlives_its_database_and_resumes_when_it_is_back() {
     board.shutdown().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_job_is_lost_however_often_all_sessions_are_cut_off() {
+async fn cut_off_again_and_again(queue: Queue) -> Shared {
     const JOBS: i64 = 3_000;
     let url = server::fresh_database().await;
     let shared = Shared::new();
-    let board = gated_board(&url, &shared, 10).await;
+    let board = gated_board(&url, &shared, queue).await;
     let calls = (0..JOBS).map(|_| call!(through_the_gate()));
     board.client().enqueue_many(calls).await.unwrap();
     let rows = sql::connect(&url).await;
@@ -185,22 +201,33 @@ async fn no_job_is_lost_however_often_all_sessions_are_cut_off() {
         .await;
         assert!(number(&rows, cut_off).await > 0, "there are sessions");
     }
-    shared.gate.add_permits(JOBS as usize);
-    eventually("every job ends", || async {
-        let unfinished = "select count(*) from callboard.jobs";
-        (number(&rows, unfinished).await == 0).then_some(())
-    })
-    .await;
+    // What a cut has taken back runs again.
+    shared.gate.add_permits(2 * JOBS as usize);
+    until_all_ended(&rows).await;
     each_completed_once(&board, &rows, JOBS).await;
-    let begun = shared.begun();
-    assert_eq!(begun.len() as i64, JOBS);
-    for (job, attempts) in begun {
-        let grows = attempts.is_sorted_by(|earlier, later| earlier < later);
-        assert!(grows, "job {job} ran as {attempts:?}");
-    }
+    assert_eq!(shared.begun().len() as i64, JOBS);
+    let deaths =
+        "select count(*) from callboard.history where errors @> '[{\"kind\": \"process_died\"}]'";
+    assert_eq!(number(&rows, deaths).await, 0);
     until_working(&board).await;
     assert_eq!(restarts(&board, &[]), 0);
     board.shutdown().await.unwrap();
+    shared
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_job_is_lost_however_often_all_sessions_are_cut_off() {
+    let shared = cut_off_again_and_again(queue(10)).await;
+    for (job, attempts) in shared.begun() {
+        let grows = attempts.is_sorted_by(|earlier, later| earlier < later);
+        assert!(grows, "job {job} ran as {attempts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_job_of_the_express_lane_is_lost_however_often_all_sessions_are_cut_off() {
+    // An attempt that the cut has taken back is made again.
+    cut_off_again_and_again(queue(10).express(Express::new())).await;
 }
 
 /// Ends the server as a crash of its machine does: nothing is written that was not written yet.
@@ -213,13 +240,12 @@ async fn crash(rows: &tokio_postgres::Client, server: Embedded) {
     let _ended = server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_job_is_lost_when_the_server_crashes_again_and_again() {
+async fn crash_again_and_again(name: &str, queue: Queue) {
     const JOBS: i64 = 1_000;
-    let own = OwnServer::new("crash");
+    let own = OwnServer::new(name);
     let mut server = own.start().await;
     let (url, shared) = (server.url().to_owned(), Shared::new());
-    let board = gated_board(&url, &shared, 10).await;
+    let board = gated_board(&url, &shared, queue).await;
     let calls = (0..JOBS).map(|_| call!(through_the_gate()));
     board.client().enqueue_many(calls).await.unwrap();
     for _ in 0..4 {
@@ -236,11 +262,7 @@ async fn no_job_is_lost_when_the_server_crashes_again_and_again() {
     // A claim that the crash took back may have been used, so more may run than there are jobs.
     shared.gate.add_permits(2 * JOBS as usize);
     let rows = sql::connect(&url).await;
-    eventually("every job ends", || async {
-        let unfinished = "select count(*) from callboard.jobs";
-        (number(&rows, unfinished).await == 0).then_some(())
-    })
-    .await;
+    until_all_ended(&rows).await;
     each_completed_once(&board, &rows, JOBS).await;
     for (job, attempts) in shared.begun() {
         assert!(attempts.is_sorted(), "job {job} ran as {attempts:?}");
@@ -248,4 +270,14 @@ async fn no_job_is_lost_when_the_server_crashes_again_and_again() {
     until_working(&board).await;
     assert_eq!(restarts(&board, &[]), 0);
     board.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_job_is_lost_when_the_server_crashes_again_and_again() {
+    crash_again_and_again("crash", queue(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_job_of_the_express_lane_is_lost_when_the_server_crashes_again_and_again() {
+    crash_again_and_again("express-crash", queue(10).express(Express::new())).await;
 }

@@ -23,7 +23,7 @@ struct Hot {
 
 const ANSWERS: &str = "set enable_bitmapscan = off;";
 
-const HOT: [Hot; 5] = [
+const HOT: [Hot; 8] = [
     Hot {
         name: "claim",
         sql: include_str!("../../src/store/sql/claim.sql"),
@@ -38,6 +38,33 @@ const HOT: [Hot; 5] = [
         sql: include_str!("../../src/store/sql/complete.sql"),
         types: "bigint, bigint[], integer[]",
         values: "7, '{1,2,3,4,5,6,7,8,9,10}', '{1,1,1,1,1,1,1,1,1,1}'",
+        settings: ANSWERS,
+        index: "jobs_pkey",
+        most: 10,
+    },
+    Hot {
+        name: "hold",
+        sql: include_str!("../../src/store/sql/hold.sql"),
+        types: "text, text[], smallint, bigint, bigint, bigint, integer[]",
+        values: "'default', '{kind}', -32768, -1, 10, 1, '{1}'",
+        settings: ANSWERS,
+        index: "jobs_fetch",
+        most: 10,
+    },
+    Hot {
+        name: "finish",
+        sql: include_str!("../../src/store/sql/finish.sql"),
+        types: "bigint, bigint, bigint[], bigint",
+        values: "7, 1, '{1,2,3,4,5,6,7,8,9,10}', 1000",
+        settings: ANSWERS,
+        index: "jobs_pkey",
+        most: 10,
+    },
+    Hot {
+        name: "spill",
+        sql: include_str!("../../src/store/sql/spill.sql"),
+        types: "bigint, bigint[], bigint",
+        values: "7, '{1,2,3,4,5,6,7,8,9,10}', 1000",
         settings: ANSWERS,
         index: "jobs_pkey",
         most: 10,
@@ -120,7 +147,12 @@ fn number_after(line: &str, word: &str) -> Option<u64> {
     digits.collect::<String>().parse().ok()
 }
 
+/// A batch of the express lane, which its end strikes out.
+const BATCH: &str = "insert into callboard.express_batches (batch, node, queue, first_id, last_id, ids, attempts) \
+                     values (1, 7, 'default', 1, 1, '{1}', '{1}') on conflict do nothing";
+
 async fn check_all(client: &Client, table: &str) {
+    client.batch_execute(BATCH).await.unwrap();
     for hot in &HOT {
         let lines = plan(client, hot).await;
         let shown = || format!("{} on {table}:\n{}", hot.name, lines.join("\n"));

@@ -1,6 +1,9 @@
 //! A job that takes its process down, again and again, whoever runs it.
 
+use std::time::Duration;
+
 use callboard::job::BuryReason;
+use callboard::queue::MAX_EXPRESS_BOUND;
 use callboard::{Call, Client, JobState, call};
 
 use crate::support::acts::{abort, exit, hold, note, open_gate, overflow, stage, until_ran, work};
@@ -12,7 +15,7 @@ const NEIGHBOURS: usize = 49;
 const DEATHS: u32 = 3;
 
 /// Nodes run a poisonous job beside others, and die of it, until one finds it buried.
-async fn is_quarantined_and_its_neighbours_complete(poison: Call) {
+async fn is_quarantined_and_its_neighbours_complete(poison: Call, express: Option<Duration>) {
     let (url, rows) = stage().await;
     let client = Client::connect(database_at(&url)).await.unwrap();
     let mut calls: Vec<Call> = (0..NEIGHBOURS).map(|_| call!(work())).collect();
@@ -21,6 +24,7 @@ async fn is_quarantined_and_its_neighbours_complete(poison: Call) {
     let poison = neighbours.remove(NEIGHBOURS / 2);
     let plan = Plan {
         workers: 50,
+        express,
         ..Plan::new(&url)
     };
     let mut died = 0;
@@ -59,17 +63,30 @@ async fn is_quarantined_and_its_neighbours_complete(poison: Call) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_aborts_its_process_is_quarantined_and_its_neighbours_complete() {
-    is_quarantined_and_its_neighbours_complete(call!(abort())).await;
+    is_quarantined_and_its_neighbours_complete(call!(abort()), None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_overflows_the_stack_is_quarantined_and_its_neighbours_complete() {
-    is_quarantined_and_its_neighbours_complete(call!(overflow())).await;
+    is_quarantined_and_its_neighbours_complete(call!(overflow()), None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_exits_its_process_is_quarantined_and_its_neighbours_complete() {
-    is_quarantined_and_its_neighbours_complete(call!(exit())).await;
+    is_quarantined_and_its_neighbours_complete(call!(exit()), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_aborts_its_process_in_the_express_lane_is_quarantined_and_its_neighbours_complete()
+ {
+    is_quarantined_and_its_neighbours_complete(call!(abort()), Some(MAX_EXPRESS_BOUND)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_aborts_its_process_at_the_bound_is_quarantined_and_its_neighbours_complete() {
+    // Some of its neighbours have ended then, some run on, and some have not begun.
+    let bound = Duration::from_millis(5);
+    is_quarantined_and_its_neighbours_complete(call!(abort()), Some(bound)).await;
 }
 
 /// Otherwise the death of a process would be charged to a neighbour too, whose row still says that it runs.

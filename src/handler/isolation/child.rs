@@ -267,5 +267,7 @@ fn parts(attempt: &Attempt, signal: StopSignal, client: Client) -> ContextParts 
         span,
         attachments: Attachments::default(),
         traceparent: attempt.traceparent.clone(),
+        // Isolated kinds are never in the express lane.
+        lane_exit: None,
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Fetcher, FetcherMessage, Flow};
 use crate::queue::Lease;
+use crate::queue::claimer::Way;
 use crate::queue::fuse::Rationed;
 use crate::queue::rationing::hand_out;
 use crate::stage::Outlet;
@@ -98,7 +99,11 @@ impl Fetcher {
         let (claimer, myself) = (self.args.claimer.clone(), self.myself.clone());
         // A task of its own, never cut off: once the statement is sent, its answer must become leases.
         tokio::spawn(async move {
-            let mut claimed = claimer.claim(request, alone).await;
+            let way = match rations {
+                Some(_) => Way::Ordinary,
+                None => Way::OfTheQueue,
+            };
+            let mut claimed = claimer.claim(request, alone, way).await;
             // In custody by now.
             drop(under_way);
             if let Some(rations) = rations {

@@ -76,6 +76,8 @@ forgotten as (
     delete from callboard.nodes n
      where n.id in (select id from dead)
        and not exists (select from callboard.jobs j where j.state = 'executing' and j.node = n.id)
+       -- What it may have begun in the express lane is to be charged first (charge.sql).
+       and not exists (select from callboard.express_batches b where b.node = n.id and not b.is_disowned)
 )
 select id, queue, priority, fate, kind, attempt, message from rescued
 union all

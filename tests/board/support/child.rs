@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use callboard::board::Builder;
+use callboard::queue::Express;
 use callboard::{Board, BoxError, Queue, function, functions};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Plan {
     pub grace: Duration,
     pub is_migrating_only: bool,
     pub is_isolating: bool,
+    /// The bound of the express lane, if the queues use it.
+    pub express: Option<Duration>,
+    pub sweep_every: Duration,
 }
 
 impl Plan {
@@ -41,6 +45,8 @@ impl Plan {
             grace: Duration::from_secs(60),
             is_migrating_only: false,
             is_isolating: false,
+            express: None,
+            sweep_every: Duration::from_millis(200),
         }
     }
 
@@ -52,7 +58,7 @@ impl Plan {
     pub fn builder(&self) -> Builder {
         let builder = Board::builder(database_at(&self.url))
             .lease(self.lease)
-            .sweep_every(Duration::from_millis(200))
+            .sweep_every(self.sweep_every)
             .shutdown_grace(self.grace)
             .queue(self.queue("default"))
             .functions(functions![note, work, hold, hang, abort, exit, overflow]);
@@ -65,7 +71,12 @@ impl Plan {
     /// A queue whose workers have a connection to the test's tables.
     pub fn queue(&self, name: &str) -> Queue {
         let url = self.url.clone();
-        Queue::new(name)
+        let queue = Queue::new(name);
+        let queue = match self.express {
+            Some(bound) => queue.express(Express::new().bound(bound)),
+            None => queue,
+        };
+        queue
             .workers(self.workers)
             .max_demand(self.max_demand)
             .poll_every(self.poll_every)

@@ -1,0 +1,227 @@
+//! The claims of a queue in the express lane.
+//!
+//! A claim holds jobs by the locks of a transaction. What it is about to begin is written down before, in another
+//! one, so that a death of the process is found and charged. What cannot be left without an executing row of its
+//! own (an ordering key, a suspect, an isolated kind) takes its whole claim out of the lane at once: that is an
+//! ordinary claim then, in two statements.
+//!
+//! Jobs that a batch names although nobody holds them are left alone until the rescuer has said whether somebody
+//! died of them; this claim goes on behind them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Batch, Express, LANES};
+use crate::Error;
+use crate::job::{Attempt, JobId};
+use crate::queue::{Office, Patience};
+use crate::random::random_bits;
+use crate::store::{
+    BatchId, CLAIM_TRIES, ClaimBound, ClaimRequest, ClaimedJob, Contested, Foretold, Hold, Notes,
+    is_behind_another,
+};
+
+/// How soon a claim looks again for what is contested.
+const LOOK_AGAIN_IN: Duration = Duration::from_millis(25);
+
+/// The express lane of one queue.
+#[derive(Clone)]
+pub(in crate::queue) struct Lane {
+    office: Arc<Office>,
+    queue: Arc<str>,
+    options: Express,
+    places: Arc<Semaphore>,
+}
+
+/// What a claim brought.
+#[derive(Default)]
+pub(in crate::queue) struct Taken {
+    pub(in crate::queue) jobs: Vec<Box<ClaimedJob>>,
+    /// The batch to which they answer; none, if they are ordinary executing jobs.
+    pub(in crate::queue) batch: Option<(Arc<Batch>, Hold)>,
+    /// Some were left alone: how soon to look for them.
+    pub(in crate::queue) look_again_in: Option<Duration>,
+}
+
+impl Taken {
+    /// Jobs that are executing by their rows.
+    pub(in crate::queue) fn ordinary(jobs: Vec<Box<ClaimedJob>>) -> Self {
+        Self {
+            jobs,
+            batch: None,
+            look_again_in: None,
+        }
+    }
+}
+
+/// What one try brought.
+#[derive(Default)]
+struct Tried {
+    taken: Taken,
+    /// Other batches that name some of the jobs.
+    contested: Vec<Contested>,
+    /// The last job of those that are contested therefore, and given back.
+    last: Option<ClaimBound>,
+}
+
+impl From<Taken> for Tried {
+    fn from(taken: Taken) -> Self {
+        Self {
+            taken,
+            ..Self::default()
+        }
+    }
+}
+
+impl Lane {
+    pub(in crate::queue) fn new(office: &Arc<Office>, queue: &Arc<str>, options: Express) -> Self {
+        Self {
+            office: Arc::clone(office),
+            queue: Arc::clone(queue),
+            options,
+            places: Arc::new(Semaphore::new(LANES)),
+        }
+    }
+
+    /// Waits until a batch may be opened.
+    pub(in crate::queue) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    pub(in crate::queue) async fn claim(&self, request: &ClaimRequest) -> Result<Taken, Error> {
+        let tried = self.try_claim(request).await?;
+        if tried.contested.is_empty() {
+            return Ok(tried.taken);
+        }
+        self.office.contest.note(&tried.contested, &self.queue);
+        let behind = ClaimRequest {
+            node: request.node,
+            queue: Arc::clone(&request.queue),
+            kinds: Arc::clone(&request.kinds),
+            above: tried.last.unwrap_or(request.above),
+            limit: request.limit,
+            suspects: request.suspects,
+        };
+        let Tried {
+            taken, contested, ..
+        } = self.try_claim(&behind).await?;
+        if !contested.is_empty() {
+            self.office.contest.note(&contested, &self.queue);
+        }
+        Ok(Taken {
+            look_again_in: Some(LOOK_AGAIN_IN),
+            ..taken
+        })
+    }
+
+    /// As often as another node begins jobs of the same ordering keys at the same moment.
+    async fn try_claim(&self, request: &ClaimRequest) -> Result<Tried, Error> {
+        for _ in 1..CLAIM_TRIES {
+            match self.claim_once(request).await {
+                Err(error) if is_behind_another(&error) => {}
+                tried => return tried,
+            }
+        }
+        self.claim_once(request).await
+    }
+
+    async fn claim_once(&self, request: &ClaimRequest) -> Result<Tried, Error> {
+        let store = &self.office.store;
+        let (hold, notes, jobs) = store.hold(request).await?;
+        if jobs.is_empty() {
+            hold.release().await?;
+            return Ok(Tried::default());
+        }
+        let batch = BatchId(random_bits() as i64);
+        let attempts = jobs.iter().map(|job| (job.id, job.attempt)).collect();
+        let contested = self.foretell(notes, batch, attempts).await?;
+        if !contested.is_empty() {
+            hold.release().await?;
+            let plain = jobs.iter().filter(|job| job.deaths == 0);
+            return Ok(Tried {
+                contested,
+                last: plain.map(|job| job.bound()).max(),
+                ..Tried::default()
+            });
+        }
+        if jobs.iter().any(|job| self.needs_its_row(job)) {
+            let spilled = spill(hold, batch, &jobs).await;
+            spilled.inspect_err(|_| self.withdraw(batch))?;
+            return Ok(Taken::ordinary(jobs).into());
+        }
+        let batch = Batch::new(&self.office, &self.queue, batch, self.options.bound);
+        let taken = Taken {
+            jobs,
+            batch: Some((batch, hold)),
+            look_again_in: None,
+        };
+        Ok(taken.into())
+    }
+
+    /// Whether somebody looks for its executing row: for the one that runs of a key, for the suspect that a
+    /// node runs, or out of a process that knows nothing of the lane.
+    fn needs_its_row(&self, job: &ClaimedJob) -> bool {
+        job.deaths > 0 || job.ordering_key.is_some() || self.is_isolated(&job.kind)
+    }
+
+    #[cfg(unix)]
+    fn is_isolated(&self, kind: &str) -> bool {
+        let registry = self.office.registry.get();
+        let handler = registry.handler(kind);
+        handler.is_some_and(|handler| handler.isolated.is_some())
+    }
+
+    #[cfg(not(unix))]
+    fn is_isolated(&self, _kind: &str) -> bool {
+        false
+    }
+
+    async fn foretell(
+        &self,
+        notes: Notes,
+        batch: BatchId,
+        attempts: Vec<(JobId, Attempt)>,
+    ) -> Result<Vec<Contested>, Error> {
+        let foretold = Foretold {
+            batch,
+            queue: Arc::clone(&self.queue),
+            attempts,
+        };
+        let told = notes.foretell(&foretold).await;
+        // It may be written, and would name what nobody has begun.
+        told.inspect_err(|_| self.withdraw(batch))
+    }
+
+    fn withdraw(&self, batch: BatchId) {
+        tokio::spawn(withdraw(Arc::clone(&self.office), batch));
+    }
+}
+
+/// Makes ordinary executing jobs of all that is held.
+async fn spill(mut hold: Hold, batch: BatchId, jobs: &[Box<ClaimedJob>]) -> Result<(), Error> {
+    if !hold.finish(batch, &[]).await? {
+        return Err(Error::database(
+            "cannot claim jobs: others have settled their batch",
+        ));
+    }
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    hold.spill(&ids).await?;
+    hold.commit().await
+}
+
+/// Strikes out what may have been foretold in vain.
+async fn withdraw(office: Arc<Office>, batch: BatchId) {
+    let mut patience = Patience::default();
+    while office
+        .store
+        .withdraw(batch, office.node, None)
+        .await
+        .is_err()
+        && !office.is_closing()
+    {
+        tokio::time::sleep(patience.after_failure(fastrand::f64())).await;
+    }
+}

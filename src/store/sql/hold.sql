@@ -1,0 +1,40 @@
+-- As claim.sql, for the express lane: gives jobs to whoever's transaction this is, by their locks and for as
+-- long as it is open. Nothing is written, so an end of the transaction, however it comes, gives them back. The
+-- attempt is the one that begins.
+--
+-- A deleted row would lose whoever waits for its lock in order to cancel it; so jobs are deleted when they are
+-- done (finish.sql).
+select id, attempt + 1, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
+       enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, clock_timestamp(), due_at,
+       traceparent
+  from (select * from callboard.jobs j
+         where not exists (select from callboard.limits where queue = $1)
+           and queue = $1 and state = 'available' and not is_behind and deaths = 0
+           and callboard.can_run(kind, args_version, $2, $7)
+           and (priority, id) > ($3, $4)
+           and (ordering_key is null
+                or not (exists (select from callboard.jobs e
+                                 where e.queue = $1 and e.ordering_key = j.ordering_key and e.id < j.id)
+                     or exists (select from callboard.jobs e
+                                 where e.queue = $1 and e.ordering_key = j.ordering_key
+                                   and e.state = 'executing')))
+         order by priority, id
+         limit $5
+           for update skip locked) as plain
+union all
+select id, attempt + 1, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
+       enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, clock_timestamp(), due_at,
+       traceparent
+  from (select * from callboard.jobs j
+         where not exists (select from callboard.limits where queue = $1)
+           and queue = $1 and state = 'available' and not is_behind and deaths > 0
+           and callboard.can_run(kind, args_version, $2, $7)
+           and (ordering_key is null
+                or not (exists (select from callboard.jobs e
+                                 where e.queue = $1 and e.ordering_key = j.ordering_key and e.id < j.id)
+                     or exists (select from callboard.jobs e
+                                 where e.queue = $1 and e.ordering_key = j.ordering_key
+                                   and e.state = 'executing')))
+         order by priority, id
+         limit $6
+           for update skip locked) as suspect
