@@ -3,9 +3,9 @@
 -- when they were enqueued.
 --
 -- Claim order holds: nobody is claimed here while a job of its queue that is as urgent or more waits for a
--- node that can run it ($18 and $20 side by side: the kinds of this one, and what it reads of each). Whoever waits has a smaller id, so the priority of
--- the first tells. It is asked once for each queue in question ($19). In a queue with limits nobody is claimed
--- here: those are counted by its claims.
+-- node that can run it ($18 and $20 side by side: the kinds of this one, and what it reads of each). Whoever
+-- waits has a smaller id, so the priority of the first tells. It is asked once for each queue in question ($19).
+-- In a queue with limits nobody is claimed here: those are counted by its claims.
 --
 -- ($19) stands in a query of its own, so that the planner guesses its length and does not look: seeing that it
 -- is short, it took a plan made for these values for so much better than the one it could keep that it made a

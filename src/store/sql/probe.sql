@@ -1,7 +1,7 @@
 -- Makes the probes of a breaker ($1) those of one node ($2) for $3 ms: when it has been open long enough, or
--- when the node whose they were is not heard of any more. Nothing changes unless a job waits in a queue
--- of this node ($4) that is of its kinds and can run here ($5 and $6 side by side), so the probes are with a node that has something to try. Whose they are already
--- keeps them. Probes that have succeeded count on, whoever ran them.
+-- when the node whose they were is not heard of any more. Nothing changes unless a job waits in a queue of this
+-- node ($4) that is of its kinds and can run here ($5 and $6 side by side), so the probes are with a node that has
+-- something to try. Whose they are already keeps them. Probes that have succeeded count on, whoever ran them.
 update callboard.breakers b
    set state = 'half_open', prober = $2, probing_until = clock_timestamp() + $3 * interval '1 millisecond',
        epoch = epoch + case when state = 'half_open' and prober = $2 and probing_until >= clock_timestamp()
