@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use callboard::queue::Express;
 use callboard::{Board, BoxError, Client, Context, Database, Job, Outcome, Queue};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ pub(crate) struct Work {
     workers: u32,
     max_demand: u32,
     look_ahead: u32,
+    is_express: bool,
 }
 
 impl fmt::Display for Work {
@@ -31,10 +33,12 @@ impl fmt::Display for Work {
             workers,
             max_demand,
             look_ahead,
+            is_express,
         } = self;
+        let lane = if *is_express { ", express lane" } else { "" };
         write!(
             f,
-            "workers {workers}, max_demand {max_demand}, look_ahead {look_ahead}"
+            "workers {workers}, max_demand {max_demand}, look_ahead {look_ahead}{lane}"
         )
     }
 }
@@ -43,7 +47,8 @@ impl fmt::Display for Work {
 const DEFAULT: Work = Work {
     workers: 10,
     max_demand: 1,
-    look_ahead: 1_000,
+    look_ahead: 2_000,
+    is_express: false,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +91,15 @@ impl System for Callboard {
                     look_ahead: 5_000,
                     ..DEFAULT
                 },
+                Work {
+                    is_express: true,
+                    ..DEFAULT
+                },
+                Work {
+                    max_demand: 100,
+                    is_express: true,
+                    ..DEFAULT
+                },
                 DEFAULT,
                 Work {
                     look_ahead: 5_000,
@@ -126,6 +140,10 @@ impl System for Callboard {
             .workers(work.workers)
             .max_demand(work.max_demand)
             .look_ahead(work.look_ahead);
+        let queue = match work.is_express {
+            true => queue.express(Express::new()),
+            false => queue,
+        };
         let board = Board::builder(database)
             .queue(queue)
             .job::<Noop>()
