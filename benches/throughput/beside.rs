@@ -35,13 +35,13 @@ impl Beside {
                 Ok(None)
             }
             Self::History(jobs) => {
-                place
-                    .run(&format!(
-                        "insert into callboard.history (id, enqueued_at, attempted_at, node, attempt, state, queue, kind) \
-                         select -number, now(), now(), 1, 1, 'completed', 'queue-1', 'throughput::jobs::work' \
-                         from generate_series(1, {jobs}) as number"
-                    ))
-                    .await?;
+                let filled = format!(
+                    "insert into callboard.history \
+                            (id, enqueued_at, attempted_at, node, attempt, state, queue, kind) \
+                     select -number, now(), now(), 1, 1, 'completed', 'queue-1', 'throughput::jobs::work' \
+                     from generate_series(1, {jobs}) as number"
+                );
+                place.run(&filled).await?;
                 place.run("vacuum analyze callboard.history").await?;
                 Ok(None)
             }

@@ -127,8 +127,9 @@ impl Queue {
     /// Claimed at birth, a job starts as soon as its enqueue is durable, and costs the database a write less.
     /// Urgency and order are kept: nothing is claimed at birth while the queue has something to run that is
     /// as urgent or more. No more than what is asked for is claimed so, and of quick jobs what the workers
-    /// finish while two enqueues are in flight, at most twice the [`look_ahead`](Self::look_ahead); the rest, jobs with an ordering key, kinds that are not registered here, and what is
-    /// enqueued in a transaction of yours or in several statements are available to all.
+    /// finish while two enqueues are in flight, at most twice the [`look_ahead`](Self::look_ahead); the rest, jobs
+    /// with an ordering key, kinds that are not registered here, and what is enqueued in a transaction of yours
+    /// or in several statements are available to all.
     ///
     /// Choose [`AtBirth::Available`] if long jobs are enqueued by one node and are to spread over many: a
     /// node with idle workers keeps its own jobs otherwise.
