@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use callboard::board::Builder;
 use callboard::job::Transition;
+use callboard::queue::AtBirth;
 use callboard::store::{Cancelled, Fate};
 use callboard::supervision::{EventKind, Subscription};
 use callboard::testing::{Fault, Role, TestBoard};
@@ -21,7 +22,12 @@ async fn fails() -> Result<(), BoxError> {
 
 fn configure(builder: Builder) -> Builder {
     builder
-        .queue(Queue::new("default").workers(2))
+        // So that every job is claimed by a claim, which is told of.
+        .queue(
+            Queue::new("default")
+                .workers(2)
+                .at_birth(AtBirth::Available),
+        )
         .functions(functions![nothing, fails])
 }
 
