@@ -17,9 +17,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Few enough that the ledger may be behind by all of them.
 const JOBS: usize = 10_000;
-/// What one job may take. Lower it when it takes less; if it takes more, somebody has added an allocation for
-/// each job.
-const MOST: f64 = 7.4;
+/// What one job may take. It takes 7.2 to 7.6, by the number of statements that the jobs happen to share; one
+/// more allocation for each job is beyond it. Lower it when a job takes less.
+const MOST: f64 = 8.0;
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
