@@ -40,10 +40,13 @@ pub(crate) fn of(curves: &[Measured], machine: &Machine) -> String {
     let height = MARGIN * 2.0 + PANEL.1 * rows as f64;
     let title =
         "What a job costs as things grow: processor seconds of client and server for 10,000 jobs";
-    let (head, foot) = (
-        text("title", 16.0, 24.0, title),
-        text("small", 16.0, height - 16.0, &machine.to_string()),
-    );
+    let (head, conditions) = (text("title", 16.0, 24.0, title), machine.to_string());
+    // On two lines.
+    let (server, rest) = conditions
+        .split_once(", fsync")
+        .unwrap_or((&conditions, ""));
+    let foot = text("small", 16.0, height - 30.0, server)
+        + &text("small", 16.0, height - 16.0, &format!("fsync{rest}"));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\">\n\
          <style>{STYLE}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{head}\n{panels}{foot}\n</svg>\n"
