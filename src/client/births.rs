@@ -23,7 +23,7 @@ use crate::store::{CallRow, ClaimedJob, Enqueued, Store, Wanted};
 /// What a queue is told of its births.
 pub(crate) enum Birth {
     /// These jobs are this node's. The loan ends when they are taken in.
-    Born(Vec<Box<ClaimedJob>>, Loan),
+    Born(Vec<ClaimedJob>, Loan),
     /// Some may be this node's by their rows, and nobody knows them.
     InDoubt,
 }
@@ -249,7 +249,7 @@ impl Loan {
         self.since.elapsed()
     }
 
-    fn end(mut self, born: Vec<Box<ClaimedJob>>) {
+    fn end(mut self, born: Vec<ClaimedJob>) {
         self.is_sent = false;
         if born.is_empty() {
             return;
@@ -297,13 +297,13 @@ fn hand_over(loans: Vec<Loan>, rows: Vec<CallRow>, enqueued: Vec<Enqueued>) -> W
         let jobs = Vec::with_capacity(loan.count as usize);
         (loan, jobs)
     };
-    let mut born: Vec<(Loan, Vec<Box<ClaimedJob>>)> = loans.into_iter().map(with_jobs).collect();
+    let mut born: Vec<(Loan, Vec<ClaimedJob>)> = loans.into_iter().map(with_jobs).collect();
     let mut waiting = Vec::new();
     for (row, Enqueued { id, claimed_at }) in rows.into_iter().zip(&enqueued) {
         let mut born = born.iter_mut();
         let of_queue = born.find(|(loan, _)| *loan.asks.queue == *row.queue);
         match (claimed_at, of_queue) {
-            (Some(at), Some((_, jobs))) => jobs.push(Box::new(ClaimedJob::at_birth(row, *id, *at))),
+            (Some(at), Some((_, jobs))) => jobs.push(ClaimedJob::at_birth(row, *id, *at)),
             _ => waiting.push(row),
         }
     }

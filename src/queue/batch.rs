@@ -56,7 +56,7 @@ impl Workplace {
     ) -> Result<WorkerState, JobPanicked> {
         let limits = leases
             .iter()
-            .map(|lease| handler.time_limit(lease.job().time_limit));
+            .map(|lease| handler.time_limit(lease.job().rare().time_limit));
         let limit = limits.min().unwrap_or(handler.time_limit(None));
         let now = Instant::now();
         let parts = self.batch_parts(handler, &leases, now + limit);
@@ -134,11 +134,11 @@ impl Workplace {
         let facts = JobFacts {
             id: lease.job().id,
             attempt: lease.job().attempt,
-            failures: lease.job().failures,
+            failures: lease.job().rare().failures,
             max_attempts: lease.budget(Some(&handler.kind)).max_attempts,
-            enqueued_at: lease.job().enqueued_at,
-            attachments: lease.attachments.clone(),
-            traceparent: lease.job().traceparent.clone(),
+            enqueued_at: lease.job().enqueued_at(),
+            attachments: lease.attachments().clone(),
+            traceparent: lease.job().rare().traceparent.clone(),
             lane_exit: lease.lane_exit(),
         };
         let stored = lease.job().stored();

@@ -17,7 +17,7 @@ use crate::Error;
 use crate::event::Event;
 use crate::job::Limits;
 use crate::planted::{Bug, planted};
-use crate::store::{ClaimBound, ClaimRequest};
+use crate::store::{ClaimBound, ClaimRequest, ClaimedJob};
 
 /// What a claim brought.
 pub(super) struct Claimed {
@@ -141,8 +141,8 @@ impl Claimer {
         let is_full = is_reclaimed || jobs.len() >= request.limit as usize;
         let bound = jobs
             .iter()
-            .filter(|job| job.deaths == 0 && !is_reclaimed && look_again_in.is_none())
-            .map(|job| job.bound())
+            .filter(|job| job.rare().deaths == 0 && !is_reclaimed && look_again_in.is_none())
+            .map(ClaimedJob::bound)
             .max();
         let took = began.elapsed();
         self.office.bulletin.say_if_heard(|| Event::Claimed {

@@ -3,6 +3,7 @@
 //! Fetchers add to it a batch at a time, the ledger takes off a batch at a time, and whoever must stop
 //! an attempt finds its signal here. Workers never touch it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,7 +63,7 @@ pub(crate) struct Custody {
 }
 
 impl Custody {
-    /// Takes claimed jobs into custody, and returns those that may run, with their signals.
+    /// Takes claimed jobs into custody, and returns the signals of those that may run, each in its job's place.
     ///
     /// A job that is held already was claimed twice. With a higher attempt the new claim is the
     /// current one, and the old holder is told. With the same attempt a crash of the database took
@@ -70,17 +71,17 @@ impl Custody {
     /// answered already, between the two; see [`dismiss`](Self::dismiss).
     pub(crate) fn admit(
         &self,
-        jobs: Vec<Box<ClaimedJob>>,
+        jobs: &[ClaimedJob],
         queue: &Arc<str>,
         stands: Stands,
-    ) -> Vec<(Box<ClaimedJob>, StopSignal)> {
+    ) -> Vec<Option<StopSignal>> {
         let mut held = self.lock();
-        let mut admitted = Vec::with_capacity(jobs.len());
-        for job in jobs {
+        held.reserve(jobs.len());
+        let admit = |job: &ClaimedJob| {
             if let Some(earlier) = held.get_mut(&job.id) {
                 if earlier.attempt >= job.attempt {
                     earlier.is_claimed_again = true;
-                    continue;
+                    return None;
                 }
                 earlier.signal.stop(CancelReason::LeaseLost);
             }
@@ -93,9 +94,9 @@ impl Custody {
                 is_claimed_again: false,
             };
             held.insert(job.id, entry);
-            admitted.push((job, signal));
-        }
-        admitted
+            Some(signal)
+        };
+        jobs.iter().map(admit).collect()
     }
 
     /// Lets attempts go whose answers are confirmed, and says of each whether it was accepted. Returns the
@@ -108,13 +109,14 @@ impl Custody {
         let mut held = self.lock();
         let mut doubts = HashSet::new();
         for (id, attempt, is_accepted) in settled {
-            if held.get(&id).is_none_or(|entry| entry.attempt != attempt) {
+            let Entry::Occupied(entry) = held.entry(id) else {
+                continue;
+            };
+            if entry.get().attempt != attempt {
                 continue;
             }
-            if let Some(gone) = held.remove(&id)
-                && gone.is_claimed_again
-                && !is_accepted
-            {
+            let gone = entry.remove();
+            if gone.is_claimed_again && !is_accepted {
                 doubts.insert(gone.queue);
             }
         }

@@ -81,7 +81,7 @@ impl Workplace {
         mut lease: Lease,
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
-        let limit = handler.time_limit(lease.job().time_limit);
+        let limit = handler.time_limit(lease.job().rare().time_limit);
         let now = Instant::now();
         let span = self.attempt_span(lease.job());
         let parts = self.context_parts(handler, &lease, now + limit, span);
@@ -130,19 +130,19 @@ impl Workplace {
         ContextParts {
             id: job.id,
             attempt: job.attempt,
-            failures: job.failures,
+            failures: job.rare().failures,
             max_attempts: lease.budget(Some(&handler.kind)).max_attempts,
             kind: Arc::clone(&job.kind),
             queue: Arc::clone(&self.queue),
             worker: Arc::clone(&self.seat.name),
-            enqueued_at: job.enqueued_at,
+            enqueued_at: job.enqueued_at(),
             deadline,
             node: self.office.node,
             client: self.office.client.clone(),
             signal: StopSignal::clone(lease.signal()),
             span,
-            attachments: lease.attachments.clone(),
-            traceparent: job.traceparent.clone(),
+            attachments: lease.attachments().clone(),
+            traceparent: job.rare().traceparent.clone(),
             lane_exit: lease.lane_exit(),
         }
     }

@@ -29,9 +29,13 @@ use crate::store::{ClaimedJob, OrderingKey, Settlement};
 /// in the hands of the callback that panicked: one that a stage cannot bear would come back for ever.
 ///
 /// A stage can answer itself, with [`decide`](Self::decide) and [`fail`](Self::fail).
-pub struct Lease {
+pub struct Lease(
     /// Boxed, since a lease goes through many hands.
-    job: Box<ClaimedJob>,
+    Box<Custodian>,
+);
+
+struct Custodian {
+    job: ClaimedJob,
     signal: StopSignal,
     queue: Arc<str>,
     office: Arc<Office>,
@@ -39,9 +43,9 @@ pub struct Lease {
     alone: Option<OwnedSemaphorePermit>,
     /// To whom it answers, if it was claimed in the express lane.
     batch: Option<Arc<Batch>>,
-    pub(super) attachments: Attachments,
+    attachments: Attachments,
     /// How its breaker let it through, if its kind has one.
-    pub(super) passage: Option<Passage>,
+    passage: Option<Passage>,
     claimed_at: Instant,
     /// The job may have left something on its way, which goes with its completion.
     has_trail: bool,
@@ -69,7 +73,7 @@ enum Phase {
 impl Lease {
     /// Takes claimed jobs into custody. `alone` goes to the suspect among them, `batch` to all.
     pub(super) fn take(
-        jobs: Vec<Box<ClaimedJob>>,
+        jobs: Vec<ClaimedJob>,
         queue: &Arc<str>,
         office: &Arc<Office>,
         mut alone: Option<OwnedSemaphorePermit>,
@@ -80,66 +84,87 @@ impl Lease {
             Some(_) => Stands::InTheLane,
             None => Stands::ByItsRow,
         };
-        let admitted = office.custody.admit(jobs, queue, stands);
-        let lease = |(job, signal): (Box<ClaimedJob>, StopSignal)| Self {
-            alone: if job.deaths > 0 { alone.take() } else { None },
-            job,
-            signal,
-            queue: Arc::clone(queue),
-            office: Arc::clone(office),
-            batch: batch.map(Arc::clone),
-            attachments: Attachments::default(),
-            passage: None,
-            claimed_at,
-            has_trail: false,
-            phase: Phase::Waiting,
+        let admitted = office.custody.admit(&jobs, queue, stands);
+        let lease = |(job, signal): (ClaimedJob, Option<StopSignal>)| {
+            let is_suspect = job.rare().deaths > 0;
+            Some(Self(Box::new(Custodian {
+                signal: signal?,
+                alone: if is_suspect { alone.take() } else { None },
+                job,
+                queue: Arc::clone(queue),
+                office: Arc::clone(office),
+                batch: batch.map(Arc::clone),
+                attachments: Attachments::default(),
+                passage: None,
+                claimed_at,
+                has_trail: false,
+                phase: Phase::Waiting,
+            })))
         };
-        admitted.into_iter().map(lease).collect()
+        jobs.into_iter().zip(admitted).filter_map(lease).collect()
+    }
+
+    /// What stages on the way have attached to it.
+    pub(super) fn attachments(&self) -> &Attachments {
+        &self.0.attachments
+    }
+
+    pub(super) fn attachments_mut(&mut self) -> &mut Attachments {
+        &mut self.0.attachments
+    }
+
+    /// How its breaker let it through.
+    pub(super) fn passage(&self) -> Option<&Passage> {
+        self.0.passage.as_ref()
+    }
+
+    pub(super) fn pass(&mut self, passage: Option<Passage>) {
+        self.0.passage = passage;
     }
 
     pub(crate) fn job(&self) -> &ClaimedJob {
-        &self.job
+        &self.0.job
     }
 
     /// Its arguments, for whoever decodes them after the lease has gone on.
     pub(crate) fn take_payload(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.job.payload)
+        std::mem::take(&mut self.0.job.payload)
     }
 
     pub(crate) fn signal(&self) -> &StopSignal {
-        &self.signal
+        &self.0.signal
     }
 
     /// The way out of the express lane, for a handler that needs the executing row of its job.
     pub(super) fn lane_exit(&self) -> Option<Arc<LaneExit>> {
-        self.batch.as_ref().map(|batch| Arc::clone(batch.exit()))
+        self.0.batch.as_ref().map(|batch| Arc::clone(batch.exit()))
     }
 
     /// When this process came to hold it.
     pub(crate) fn claimed_at(&self) -> Instant {
-        self.claimed_at
+        self.0.claimed_at
     }
 
     /// Whether its handler may begin: its arguments are not newer than the handler, and its breaker has not
     /// opened since the claim.
     pub(super) fn is_let_through(&mut self, handler: &Handler) -> bool {
-        self.job.version <= handler.kind.newest_version()
-            && self.office.breakers.lets(handler, &mut self.passage)
+        self.0.job.version <= handler.kind.newest_version()
+            && self.0.office.breakers.lets(handler, &mut self.0.passage)
     }
 
     /// A handler of this kind begins: from here on the attempt counts.
     pub(crate) fn begin(&mut self, at: Instant, worker: &Arc<str>, kind: &Arc<Kind>) {
-        self.office.bulletin.say_if_heard(|| {
+        self.0.office.bulletin.say_if_heard(|| {
             Event::Started(Started {
-                job: self.job.id,
-                attempt: self.job.attempt,
-                kind: self.job.kind.to_string(),
-                queue: Arc::clone(&self.queue),
+                job: self.0.job.id,
+                attempt: self.0.job.attempt,
+                kind: self.0.job.kind.to_string(),
+                queue: Arc::clone(&self.0.queue),
                 worker: Arc::clone(worker),
-                waited: self.job.waited + at.saturating_duration_since(self.claimed_at),
+                waited: self.0.job.waited() + at.saturating_duration_since(self.0.claimed_at),
             })
         });
-        self.phase = Phase::Begun {
+        self.0.phase = Phase::Begun {
             at,
             worker: Arc::clone(worker),
             kind: Arc::clone(kind),
@@ -148,7 +173,7 @@ impl Lease {
 
     /// Whether the job may have left something on its way, as its context knows.
     pub(crate) fn note_trail(&mut self, has_trail: bool) {
-        self.has_trail = has_trail;
+        self.0.has_trail = has_trail;
     }
 
     /// Answers the board.
@@ -159,8 +184,8 @@ impl Lease {
     /// Answers for a panic, without keeping the worker waiting for the names in its backtrace.
     pub(crate) fn answer_panic(mut self, panicked: Panicked) {
         static ASIDE: Semaphore = Semaphore::const_new(2);
-        if let Phase::Begun { at, worker, kind } = &self.phase {
-            self.phase = Phase::Panicked {
+        if let Phase::Begun { at, worker, kind } = &self.0.phase {
+            self.0.phase = Phase::Panicked {
                 ran: at.elapsed(),
                 at: SystemTime::now(),
                 worker: Arc::clone(worker),
@@ -193,10 +218,12 @@ impl Lease {
         let defaults = kind.map(|kind| &kind.defaults);
         let of_kind = defaults.map_or(DEFAULT_MAX_ATTEMPTS, |defaults| defaults.max_attempts);
         Budget {
-            failures: self.job.failures,
-            max_attempts: u32::from(self.job.max_attempts.unwrap_or(of_kind)),
+            failures: self.0.job.rare().failures,
+            max_attempts: u32::from(self.0.job.rare().max_attempts.unwrap_or(of_kind)),
             backoff: self
+                .0
                 .job
+                .rare()
                 .backoff
                 .or(defaults.map(|d| d.backoff))
                 .unwrap_or_default(),
@@ -204,54 +231,54 @@ impl Lease {
     }
 
     fn push(&mut self, ending: Ending, is_written: bool) {
-        if let Some(passage) = self.passage.take()
+        if let Some(passage) = self.0.passage.take()
             && let (_, Some(ran)) = self.begun()
         {
-            self.office.breakers.ended(passage, &ending, ran);
+            self.0.office.breakers.ended(passage, &ending, ran);
         }
         let budget = self.budget_of_handler();
         let transition = transition(ending, &budget, fastrand::f64());
         let is_buried = matches!(transition, Transition::Bury { .. });
         let diagnostics = is_buried.then(|| self.diagnostics());
         if let Transition::Retry { failure, .. } | Transition::Bury { failure, .. } = &transition {
-            let (kind, recent) = (&self.job.kind, &self.office.recent_errors);
-            recent.note(kind, self.job.id, self.job.attempt, failure);
+            let (kind, recent) = (&self.0.job.kind, &self.0.office.recent_errors);
+            recent.note(kind, self.0.job.id, self.0.job.attempt, failure);
         }
-        let is_told = is_buried || self.office.facts.is_followed();
+        let is_told = is_buried || self.0.office.facts.is_followed();
         let story = is_told.then(|| self.story());
-        self.phase = Phase::Answered;
+        self.0.phase = Phase::Answered;
         let answer = Answer {
             settlement: Settlement {
-                id: self.job.id,
-                attempt: self.job.attempt,
+                id: self.0.job.id,
+                attempt: self.0.job.attempt,
                 transition,
                 diagnostics,
-                has_trail: self.has_trail,
+                has_trail: self.0.has_trail,
             },
-            queue: Arc::clone(&self.queue),
-            priority: self.job.priority,
-            ordering: self.job.ordering_key.take().map(|key| OrderingKey {
-                queue: self.queue.to_string(),
+            queue: Arc::clone(&self.0.queue),
+            priority: self.0.job.priority,
+            ordering: self.0.job.take_ordering_key().map(|key| OrderingKey {
+                queue: self.0.queue.to_string(),
                 key,
             }),
-            is_limited: self.job.is_limited,
+            is_limited: self.0.job.rare().is_limited,
             is_written,
             story,
-            alone: self.alone.take(),
+            alone: self.0.alone.take(),
         };
-        match self.batch.take() {
+        match self.0.batch.take() {
             Some(batch) => batch.answer(answer),
-            None => self.office.outbox.push(answer),
+            None => self.0.office.outbox.push(answer),
         }
     }
 
     /// Its budget by the handler that ran, whatever came into its place since, or that would run.
     fn budget_of_handler(&self) -> Budget {
-        match &self.phase {
+        match &self.0.phase {
             Phase::Begun { kind, .. } | Phase::Panicked { kind, .. } => self.budget(Some(kind)),
             Phase::Waiting | Phase::Answered => {
-                let registry = self.office.registry.get();
-                let handler = registry.handler(&self.job.kind);
+                let registry = self.0.office.registry.get();
+                let handler = registry.handler(&self.0.job.kind);
                 self.budget(handler.map(|handler| &*handler.kind))
             }
         }
@@ -259,7 +286,7 @@ impl Lease {
 
     /// Who ran it, and how long.
     fn begun(&self) -> (Option<&Arc<str>>, Option<Duration>) {
-        match &self.phase {
+        match &self.0.phase {
             Phase::Begun { at, worker, .. } => (Some(worker), Some(at.elapsed())),
             Phase::Panicked { ran, worker, .. } => (Some(worker), Some(*ran)),
             _ => (None, None),
@@ -268,7 +295,7 @@ impl Lease {
 
     /// What followers are told.
     fn story(&self) -> Story {
-        let ended_at = match &self.phase {
+        let ended_at = match &self.0.phase {
             Phase::Panicked { at, .. } => *at,
             _ => SystemTime::now(),
         };
@@ -276,7 +303,7 @@ impl Lease {
         Story {
             worker: worker.cloned(),
             ran,
-            kind: Arc::clone(&self.job.kind),
+            kind: Arc::clone(&self.0.job.kind),
             ended_at,
         }
     }
@@ -285,14 +312,14 @@ impl Lease {
     fn diagnostics(&self) -> serde_json::Value {
         let (worker, ran) = self.begun();
         json!({
-            "node": self.office.node.to_string(),
-            "node_name": self.office.node_name,
+            "node": self.0.office.node.to_string(),
+            "node_name": self.0.office.node_name,
             "worker": worker.map(|name| &**name),
             "ran_ms": ran.map(|ran| ran.as_millis() as u64),
-            "waited_ms": (chrono::Utc::now() - self.job.enqueued_at).num_milliseconds(),
-            "node_holds": self.office.custody.count(),
+            "waited_ms": (chrono::Utc::now() - self.0.job.enqueued_at()).num_milliseconds(),
+            "node_holds": self.0.office.custody.count(),
             "load_average": load_average(),
-            "recent_errors": self.office.recent_errors.beside(&self.job.kind, self.job.id),
+            "recent_errors": self.0.office.recent_errors.beside(&self.0.job.kind, self.0.job.id),
         })
     }
 }
@@ -306,7 +333,7 @@ fn load_average() -> Option<f64> {
 impl Drop for Lease {
     fn drop(&mut self) {
         let crashed = |kind, text: &str| Failure::new(kind, text);
-        let ending = match &self.phase {
+        let ending = match &self.0.phase {
             Phase::Answered => return,
             Phase::Waiting if std::thread::panicking() => Ending::Failed(crashed(
                 FailureKind::Crashed,
@@ -314,7 +341,7 @@ impl Drop for Lease {
             )),
             Phase::Waiting => Ending::Released,
             Phase::Panicked { .. } => Ending::Failed(crashed(FailureKind::Panic, "panicked")),
-            Phase::Begun { .. } if self.office.custody.is_interrupting(&self.queue) => {
+            Phase::Begun { .. } if self.0.office.custody.is_interrupting(&self.0.queue) => {
                 Ending::Interrupted(crashed(
                     FailureKind::Interrupted,
                     "the node shut down, or gave its queue up, before the handler was done",
@@ -332,9 +359,9 @@ impl Drop for Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("id", &self.job.id)
-            .field("attempt", &self.job.attempt)
-            .field("phase", &self.phase)
+            .field("id", &self.0.job.id)
+            .field("attempt", &self.0.job.attempt)
+            .field("phase", &self.0.phase)
             .finish_non_exhaustive()
     }
 }

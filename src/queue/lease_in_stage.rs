@@ -23,7 +23,7 @@ impl Lease {
     /// How many attempts failed before this one.
     #[must_use]
     pub fn failures(&self) -> u32 {
-        self.job().failures
+        self.job().rare().failures
     }
 
     /// The name under which the job was enqueued.
@@ -41,13 +41,13 @@ impl Lease {
     /// The job's ordering key, if it has one.
     #[must_use]
     pub fn ordering_key(&self) -> Option<&str> {
-        self.job().ordering_key.as_deref()
+        self.job().rare().ordering_key.as_deref()
     }
 
     /// When the job was enqueued, by the database's clock.
     #[must_use]
     pub fn enqueued_at(&self) -> DateTime<Utc> {
-        self.job().enqueued_at
+        self.job().enqueued_at()
     }
 
     /// Whether somebody has asked for the job's cancellation, or the board shuts down. Its answer is
@@ -80,13 +80,13 @@ impl Lease {
     /// Attaches a value to the job, in the place of an earlier one of its type. Its handler finds it
     /// with [`Context::attached`](crate::Context::attached); it is gone with this attempt.
     pub fn attach<T: Send + Sync + 'static>(&mut self, value: T) {
-        self.attachments.attach(value);
+        self.attachments_mut().attach(value);
     }
 
     /// What a stage has attached, of this type.
     #[must_use]
     pub fn attached<T: 'static>(&self) -> Option<&T> {
-        self.attachments.get()
+        self.attachments().get()
     }
 
     /// Decides about the job without running it, as its handler might have.

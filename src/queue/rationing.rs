@@ -58,7 +58,7 @@ impl Rationing {
     /// Whether a lease in hand may still go to a worker.
     pub(super) fn is_let(&self, lease: &Lease) -> bool {
         let breakers = &self.office.breakers;
-        breakers.is_let(lease.job(), lease.passage.as_ref())
+        breakers.is_let(lease.job(), lease.passage())
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn hand_out(mut rations: Rationed, leases: &mut [Lease]) {
     let kinds = rations.fuse().kinds();
     for lease in leases {
         if kinds.has(&lease.job().kind) {
-            lease.passage = rations.one();
+            lease.pass(rations.one());
         }
     }
 }

@@ -30,7 +30,7 @@ impl Workplace {
             attempt = job.attempt.as_i32(),
             kind = &*job.kind,
             worker = &*self.seat.name,
-            traceparent = job.traceparent.as_deref(),
+            traceparent = job.rare().traceparent.as_deref(),
             outcome = Empty,
         )
     }

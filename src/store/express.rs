@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Untyped};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text};
 use serde_json::Value;
 
-use super::claim::{ClaimRequest, in_claim_order};
+use super::claim::{ClaimRequest, claimed_jobs};
 use super::nodes::{RescuedJob, RescuedSql, RescuedTuple, rescued};
 use super::pool::{Session, is_conflict};
 use super::statement::typed;
@@ -60,27 +60,27 @@ impl Store {
     pub(crate) async fn hold(
         &self,
         request: &ClaimRequest,
-    ) -> Result<(Hold, Notes, Vec<Box<ClaimedJob>>), Error> {
+    ) -> Result<(Hold, Notes, Vec<ClaimedJob>), Error> {
         // Both before anything is held, since they may have to connect.
         let notes = self.0.claim.session().await?;
         let mut session = self.0.express.session().await?;
         let since = Instant::now();
         session.begin().await?;
-        let jobs = session
-            .fetch::<Untyped, Box<ClaimedJob>>(
-                "hold jobs",
-                &self.sql().hold,
-                &[
-                    &typed::<Text, _>(&*request.queue),
-                    &typed::<Array<Text>, _>(request.kinds.kinds()),
-                    &typed::<SmallInt, _>(&request.above.priority),
-                    &typed::<BigInt, _>(&request.above.id),
-                    &typed::<BigInt, _>(&i64::from(request.limit)),
-                    &typed::<BigInt, _>(&i64::from(request.suspects)),
-                    &typed::<Array<Integer>, _>(request.kinds.versions()),
-                ],
-            )
-            .await?;
+        let jobs = claimed_jobs(
+            &mut session,
+            "hold jobs",
+            &self.sql().hold,
+            &[
+                &typed::<Text, _>(&*request.queue),
+                &typed::<Array<Text>, _>(request.kinds.kinds()),
+                &typed::<SmallInt, _>(&request.above.priority),
+                &typed::<BigInt, _>(&request.above.id),
+                &typed::<BigInt, _>(&i64::from(request.limit)),
+                &typed::<BigInt, _>(&i64::from(request.suspects)),
+                &typed::<Array<Integer>, _>(request.kinds.versions()),
+            ],
+        )
+        .await?;
         let hold = Hold {
             store: self.clone(),
             session,
@@ -92,7 +92,7 @@ impl Store {
             session: notes,
             node: request.node,
         };
-        Ok((hold, notes, in_claim_order(jobs)))
+        Ok((hold, notes, jobs))
     }
 
     /// Strikes out a batch whose transaction was lost, so that it cannot end any more, and tells whether it had

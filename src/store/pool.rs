@@ -6,16 +6,19 @@
 use std::time::Duration;
 
 use diesel::QueryResult;
+use diesel::deserialize;
 use diesel::result::Error as QueryError;
+use diesel::sql_types::Untyped;
 use diesel_async::methods::LoadQuery;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod,
 };
 use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-    TransactionManager,
+    AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, RunQueryDsl,
+    SimpleAsyncConnection, TransactionManager,
 };
+use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 
 use super::statement::{Bind, Bound, Statement};
@@ -177,6 +180,9 @@ impl LanePool {
     }
 }
 
+/// A row as it comes from a connection.
+pub(super) type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
+
 /// A connection in use. Dropped in the middle of a statement, it closes the connection.
 pub(super) struct Session {
     object: Option<Object<AsyncPgConnection>>,
@@ -210,6 +216,36 @@ impl Session {
             self.is_busy = true;
             let bound = statement.bind::<Row>(binds);
             let answer = tokio::time::timeout(limit, bound.load::<U>(self.connection())).await;
+            self.finish(verb, answer)
+        })
+    }
+
+    /// As [`fetch`](Self::fetch); `read` sees one row after the other, so that it can let them share what is the
+    /// same in all.
+    pub(super) fn fetch_by<'a, U>(
+        &'a mut self,
+        verb: &'a str,
+        statement: &'a Statement,
+        binds: &'a [&'a dyn Bind],
+        mut read: impl FnMut(&PgRow) -> deserialize::Result<U> + Send + 'a,
+    ) -> BoxFuture<'a, Result<Vec<U>, Error>>
+    where
+        U: Send + 'static,
+    {
+        Box::pin(async move {
+            let limit = self.limit;
+            self.is_busy = true;
+            let bound = statement.bind::<Untyped>(binds);
+            let fetching = async {
+                let rows = AsyncConnectionCore::load(self.connection(), bound).await?;
+                let mut rows = std::pin::pin!(rows);
+                let mut all = Vec::new();
+                while let Some(row) = rows.try_next().await? {
+                    all.push(read(&row).map_err(QueryError::DeserializationError)?);
+                }
+                Ok(all)
+            };
+            let answer = tokio::time::timeout(limit, fetching).await;
             self.finish(verb, answer)
         })
     }

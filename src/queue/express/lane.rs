@@ -38,7 +38,7 @@ pub(in crate::queue) struct Lane {
 /// What a claim brought.
 #[derive(Default)]
 pub(in crate::queue) struct Taken {
-    pub(in crate::queue) jobs: Vec<Box<ClaimedJob>>,
+    pub(in crate::queue) jobs: Vec<ClaimedJob>,
     /// The batch to which they answer; none, if they are ordinary executing jobs.
     pub(in crate::queue) batch: Option<(Arc<Batch>, Hold)>,
     /// Some were left alone: how soon to look for them.
@@ -47,7 +47,7 @@ pub(in crate::queue) struct Taken {
 
 impl Taken {
     /// Jobs that are executing by their rows.
-    pub(in crate::queue) fn ordinary(jobs: Vec<Box<ClaimedJob>>) -> Self {
+    pub(in crate::queue) fn ordinary(jobs: Vec<ClaimedJob>) -> Self {
         Self {
             jobs,
             batch: None,
@@ -140,7 +140,7 @@ impl Lane {
         let contested = self.foretell(notes, batch, attempts).await?;
         if !contested.is_empty() {
             hold.release().await?;
-            let plain = jobs.iter().filter(|job| job.deaths == 0);
+            let plain = jobs.iter().filter(|job| job.rare().deaths == 0);
             return Ok(Tried {
                 contested,
                 last: plain.map(|job| job.bound()).max(),
@@ -164,7 +164,7 @@ impl Lane {
     /// Whether somebody looks for its executing row: for the one that runs of a key, for the suspect that a
     /// node runs, or out of a process that knows nothing of the lane.
     fn needs_its_row(&self, job: &ClaimedJob) -> bool {
-        job.deaths > 0 || job.ordering_key.is_some() || self.is_isolated(&job.kind)
+        job.rare().deaths > 0 || job.rare().ordering_key.is_some() || self.is_isolated(&job.kind)
     }
 
     #[cfg(unix)]
@@ -201,7 +201,7 @@ impl Lane {
 }
 
 /// Makes ordinary executing jobs of all that is held.
-async fn spill(mut hold: Hold, batch: BatchId, jobs: &[Box<ClaimedJob>]) -> Result<(), Error> {
+async fn spill(mut hold: Hold, batch: BatchId, jobs: &[ClaimedJob]) -> Result<(), Error> {
     if !hold.finish(batch, &[]).await? {
         return Err(Error::database(
             "cannot claim jobs: others have settled their batch",

@@ -8,6 +8,8 @@
 --
 -- = any(array(...)) is evaluated once; IN (SELECT ... LIMIT) can be re-run and overshoot.
 -- What may come is a plain expression (see can_run in the migrations), so it is put into the place of the call.
+-- What few jobs have comes together in the last column, which is null for all others: a column costs this
+-- server and the node more than it holds.
 -- The state is a literal, so that the partial indexes serve. ($4, $5) is a lower bound that spares
 -- the walk over dead index entries; it is a hint and left out (the smallest values) now and then.
 update callboard.jobs
@@ -40,5 +42,8 @@ update callboard.jobs
               order by priority, id
               limit $7
                 for update skip locked))
-returning id, attempt, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
-          enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, attempted_at, due_at, traceparent
+returning id, attempt, kind, priority, args_version, args_fingerprint, args, enqueued_at, attempted_at,
+          case when num_nonnulls(max_attempts, time_limit_ms, backoff, ordering_key, due_at, traceparent) > 0
+                 or failures > 0 or deaths > 0 or is_limited
+               then row(failures, deaths, max_attempts, time_limit_ms, backoff, ordering_key, is_limited, due_at,
+                        traceparent) end

@@ -4,9 +4,11 @@
 --
 -- A deleted row would lose whoever waits for its lock in order to cancel it; so jobs are deleted when they are
 -- done (finish.sql).
-select id, attempt + 1, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
-       enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, clock_timestamp(), due_at,
-       traceparent
+select id, attempt + 1, kind, priority, args_version, args_fingerprint, args, enqueued_at, clock_timestamp(),
+       case when num_nonnulls(max_attempts, time_limit_ms, backoff, ordering_key, due_at, traceparent) > 0
+              or failures > 0 or deaths > 0 or is_limited
+            then row(failures, deaths, max_attempts, time_limit_ms, backoff, ordering_key, is_limited, due_at,
+                     traceparent) end
   from (select * from callboard.jobs j
          where not exists (select from callboard.limits where queue = $1)
            and queue = $1 and state = 'available' and not is_behind and deaths = 0
@@ -22,9 +24,11 @@ select id, attempt + 1, kind, priority, failures, deaths, max_attempts, time_lim
          limit $5
            for update skip locked) as plain
 union all
-select id, attempt + 1, kind, priority, failures, deaths, max_attempts, time_limit_ms, backoff,
-       enqueued_at, args_version, args_fingerprint, args, ordering_key, is_limited, clock_timestamp(), due_at,
-       traceparent
+select id, attempt + 1, kind, priority, args_version, args_fingerprint, args, enqueued_at, clock_timestamp(),
+       case when num_nonnulls(max_attempts, time_limit_ms, backoff, ordering_key, due_at, traceparent) > 0
+              or failures > 0 or deaths > 0 or is_limited
+            then row(failures, deaths, max_attempts, time_limit_ms, backoff, ordering_key, is_limited, due_at,
+                     traceparent) end
   from (select * from callboard.jobs j
          where not exists (select from callboard.limits where queue = $1)
            and queue = $1 and state = 'available' and not is_behind and deaths > 0
