@@ -191,7 +191,7 @@ impl Evidence {
             }
             self.changes.entry(change.job).or_default().push(change);
         }
-        let finals = "select id, state, kind, attempt from callboard.history \
+        let finals = "select id, state, kind, attempt from callboard.finished_jobs \
                       union all select id, 'dead', kind, attempt from callboard.dead_letters";
         for row in tables.query(finals, &[]).await? {
             self.finals.entry(row.get(0)).or_default().push(Final {

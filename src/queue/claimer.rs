@@ -153,9 +153,9 @@ impl Claimer {
         });
         let leases = match batch {
             None => Lease::take(jobs, &self.queue, &self.office, alone, None),
-            Some((batch, hold)) => {
+            Some((batch, hold, held)) => {
                 let leases = Lease::take(jobs, &self.queue, &self.office, alone, Some(&batch));
-                batch.run(hold, &leases, place);
+                batch.run(hold, held, &leases, place);
                 leases
             }
         };

@@ -41,8 +41,8 @@ struct Custodian {
     office: Arc<Office>,
     /// Kept while a suspect runs.
     alone: Option<OwnedSemaphorePermit>,
-    /// To whom it answers, if it was claimed in the express lane.
-    batch: Option<Arc<Batch>>,
+    /// To whom it answers, if it was claimed in the express lane, and its number there.
+    batch: Option<(Arc<Batch>, usize)>,
     attachments: Attachments,
     /// How its breaker let it through, if its kind has one.
     passage: Option<Passage>,
@@ -70,6 +70,14 @@ enum Phase {
     Answered,
 }
 
+impl Custodian {
+    /// Whether somebody may wait for its end.
+    fn needs_word(&self) -> bool {
+        let rare = self.job.rare();
+        rare.is_limited || rare.ordering_key.is_some() || self.alone.is_some()
+    }
+}
+
 impl Lease {
     /// Takes claimed jobs into custody. `alone` goes to the suspect among them, `batch` to all.
     pub(super) fn take(
@@ -85,15 +93,17 @@ impl Lease {
             None => Stands::ByItsRow,
         };
         let admitted = office.custody.admit(&jobs, queue, stands);
+        let mut numbers = 0..;
         let lease = |(job, signal): (ClaimedJob, Option<StopSignal>)| {
+            let (signal, number) = (signal?, numbers.next()?);
             let is_suspect = job.rare().deaths > 0;
             Some(Self(Box::new(Custodian {
-                signal: signal?,
+                signal,
                 alone: if is_suspect { alone.take() } else { None },
                 job,
                 queue: Arc::clone(queue),
                 office: Arc::clone(office),
-                batch: batch.map(Arc::clone),
+                batch: batch.map(|batch| (Arc::clone(batch), number)),
                 attachments: Attachments::default(),
                 passage: None,
                 claimed_at,
@@ -137,7 +147,8 @@ impl Lease {
 
     /// The way out of the express lane, for a handler that needs the executing row of its job.
     pub(super) fn lane_exit(&self) -> Option<Arc<LaneExit>> {
-        self.0.batch.as_ref().map(|batch| Arc::clone(batch.exit()))
+        let batch = self.0.batch.as_ref();
+        batch.map(|(batch, _)| Arc::clone(batch.exit()))
     }
 
     /// When this process came to hold it.
@@ -247,6 +258,14 @@ impl Lease {
         let is_told = is_buried || self.0.office.facts.is_followed();
         let story = is_told.then(|| self.story());
         self.0.phase = Phase::Answered;
+        if let Some((batch, number)) = &self.0.batch
+            && matches!(transition, Transition::Complete { output: None })
+            && story.is_none()
+            && !(is_written || self.0.has_trail || self.0.needs_word())
+            && batch.complete(*number)
+        {
+            return;
+        }
         let answer = Answer {
             settlement: Settlement {
                 id: self.0.job.id,
@@ -267,7 +286,7 @@ impl Lease {
             alone: self.0.alone.take(),
         };
         match self.0.batch.take() {
-            Some(batch) => batch.answer(answer),
+            Some((batch, number)) => batch.answer(number, answer),
             None => self.0.office.outbox.push(answer),
         }
     }

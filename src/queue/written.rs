@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Answer, Attempted, Counters, Office};
 use crate::event::Event;
-use crate::job::{Ids, Transition};
+use crate::job::{Attempt, Ids, JobId, Transition};
 use crate::store::{Notice, Settlement};
 
 impl Office {
@@ -32,15 +32,35 @@ impl Office {
             burials.tell(written.iter().filter_map(buried));
         }
         self.say_written(written.len() as u32, refused, took);
-        let ended = written.iter().map(|answer| {
+        self.dismiss(written.iter().map(|answer| {
             let Settlement { id, attempt, .. } = answer.settlement;
             (id, attempt, is_in_effect(answer, accepted))
-        });
-        let doubtful = self.custody.dismiss(ended);
-        for queue in doubtful {
+        }));
+        self.wake_who_waits(written, accepted);
+    }
+
+    /// As [`tell_written`](Self::tell_written), of completions for which nobody waits and which nobody follows.
+    pub(crate) fn tell_completed(
+        &self,
+        completed: impl ExactSizeIterator<Item = (JobId, Attempt)>,
+        is_accepted: bool,
+        took: Duration,
+    ) {
+        let jobs = completed.len();
+        let counter = match is_accepted {
+            true => &self.counters.completed,
+            false => &self.counters.refused,
+        };
+        Counters::add(counter, jobs);
+        let refused = if is_accepted { 0 } else { jobs };
+        self.say_written(jobs as u32, refused as u32, took);
+        self.dismiss(completed.map(|(id, attempt)| (id, attempt, is_accepted)));
+    }
+
+    fn dismiss(&self, ended: impl Iterator<Item = (JobId, Attempt, bool)>) {
+        for queue in self.custody.dismiss(ended) {
             self.wakeups.wake_queue(&queue);
         }
-        self.wake_who_waits(written, accepted);
     }
 
     fn wake_who_waits(&self, written: &[Answer], accepted: &Ids) {

@@ -12,6 +12,7 @@ use diesel::sql_types::{
     Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Record, SmallInt, Text, Timestamptz,
 };
 
+use super::ctid::{Ctid, Tid};
 use super::pool::{PgRow, Session, is_conflict};
 use super::statement::{Bind, Statement, typed};
 use super::{CallRow, Store};
@@ -68,6 +69,8 @@ pub(crate) struct ClaimedJob {
     /// From when it could have been claimed to the claim, by the database's clock.
     waited_us: u64,
     rare: Option<Box<Rare>>,
+    /// Where its row lay when it was claimed; a hint.
+    pub(crate) ctid: Option<Ctid>,
 }
 
 /// What few jobs have.
@@ -113,6 +116,7 @@ impl ClaimedJob {
             payload: row.payload,
             waited_us: 0,
             rare: (!is_plain).then(|| Box::new(rare)),
+            ctid: None,
         }
     }
 
@@ -136,6 +140,11 @@ impl ClaimedJob {
 
     pub(crate) fn enqueued_at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.enqueued_us).unwrap_or_default()
+    }
+
+    /// The same, as PostgreSQL counts.
+    pub(super) fn enqueued_at_there(&self) -> PgTimestamp {
+        PgTimestamp(self.enqueued_us - EPOCH_US)
     }
 
     pub(crate) fn waited(&self) -> Duration {
@@ -310,6 +319,7 @@ impl Reader {
             // Below zero where the server's clock was set back.
             waited_us: u64::try_from(waited_us).unwrap_or_default(),
             rare: rare.map(|columns| Box::new(Rare::from(columns))),
+            ctid: read_ctid(row, 10)?,
         })
     }
 
@@ -363,4 +373,13 @@ fn read<'a, ST, T: FromSql<ST, Pg>>(
 ) -> deserialize::Result<T> {
     let field = row.get(column).ok_or(TOO_LITTLE)?;
     T::from_nullable_sql(field.value())
+}
+
+fn read_ctid<'a>(row: &impl Row<'a, Pg>, column: usize) -> deserialize::Result<Option<Ctid>> {
+    match row.get(column) {
+        Some(field) => {
+            <Option<Ctid> as FromSql<Nullable<Tid>, Pg>>::from_nullable_sql(field.value())
+        }
+        None => Ok(None),
+    }
 }

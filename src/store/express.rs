@@ -8,12 +8,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+};
 use serde_json::Value;
 
 use super::claim::{ClaimRequest, claimed_jobs};
+use super::ctid::Tid;
 use super::nodes::{RescuedJob, RescuedSql, RescuedTuple, rescued};
-use super::pool::{Session, is_conflict};
+use super::numbers::Numbers;
+use super::pack::{Held, Pack};
+use super::pool::{End, Session, is_conflict};
 use super::statement::typed;
 use super::{ClaimedJob, Settlement, Store};
 use crate::Error;
@@ -65,7 +70,7 @@ impl Store {
         let notes = self.0.claim.session().await?;
         let mut session = self.0.express.session().await?;
         let since = Instant::now();
-        session.begin().await?;
+        session.begin_with_next();
         let jobs = claimed_jobs(
             &mut session,
             "hold jobs",
@@ -178,13 +183,20 @@ impl Notes {
     /// It commits asynchronously: the note is for a death of this process, and a crash of the server leaves
     /// no transaction open.
     pub(crate) async fn foretell(mut self, foretold: &Foretold) -> Result<Vec<Contested>, Error> {
-        let (ids, attempts): (Vec<i64>, Vec<i32>) = foretold
+        let ids = Numbers(
+            foretold
+                .attempts
+                .iter()
+                .map(|(id, _)| id.as_i64())
+                .collect(),
+        );
+        let attempts = foretold
             .attempts
             .iter()
-            .map(|(id, attempt)| (id.as_i64(), attempt.as_i32()))
-            .unzip();
-        let first = ids.iter().min().copied().unwrap_or_default();
-        let last = ids.iter().max().copied().unwrap_or_default();
+            .map(|(_, attempt)| attempt.as_i32());
+        let attempts = Numbers(attempts.collect());
+        let first = ids.0.iter().min().copied().unwrap_or_default();
+        let last = ids.0.iter().max().copied().unwrap_or_default();
         let rows = self
             .session
             .fetch::<(BigInt, BigInt, Bool), (i64, i64, bool)>(
@@ -218,17 +230,19 @@ impl Hold {
 
     /// Gives all back, at once.
     pub(crate) async fn release(mut self) -> Result<(), Error> {
-        self.session.rollback().await
+        self.session.end(End::RollBack).await
     }
 
-    /// Completes these jobs and strikes the batch out. `false`: it is not this node's to end any more, and
-    /// nothing was done.
+    /// Completes these jobs of a queue and strikes the batch out. `false`: it is not this node's to end any more,
+    /// and nothing was done.
     pub(crate) async fn finish(
         &mut self,
         batch: BatchId,
-        completed: &[JobId],
+        queue: &str,
+        completed: &[&Held],
     ) -> Result<bool, Error> {
-        let ids: Vec<i64> = completed.iter().map(|id| id.as_i64()).collect();
+        let pack = Pack::of(completed);
+        let (first, last) = pack.between();
         let held_us = self.held_us();
         let rows = self
             .session
@@ -238,17 +252,25 @@ impl Hold {
                 &[
                     &typed::<BigInt, _>(&self.node.as_i64()),
                     &typed::<BigInt, _>(&batch.0),
-                    &typed::<Array<BigInt>, _>(&ids),
+                    &typed::<Text, _>(queue),
                     &typed::<BigInt, _>(&held_us),
+                    &typed::<Array<Tid>, _>(&pack.places),
+                    &typed::<Array<BigInt>, _>(&pack.ids),
+                    &typed::<Array<Timestamptz>, _>(&pack.enqueued_at),
+                    &typed::<BigInt, _>(&first),
+                    &typed::<BigInt, _>(&last),
+                    &typed::<Array<Text>, _>(&pack.kinds),
+                    &typed::<Nullable<Array<SmallInt>>, _>(&pack.kind_of()),
+                    &typed::<Array<Tid>, _>(&pack.singles),
                 ],
             )
             .await?;
         match rows.into_iter().flatten().next() {
             None => Ok(false),
-            Some(ended) if ended == ids.len() as i64 => Ok(true),
+            Some(ended) if ended == completed.len() as i64 => Ok(true),
             Some(ended) => Err(Error::database(format!(
                 "cannot finish a batch: it holds {} jobs that are to be completed, and {ended} were deleted",
-                ids.len()
+                completed.len()
             ))),
         }
     }
@@ -275,16 +297,17 @@ impl Hold {
     /// Settles jobs that were spilled just now, and tells which were accepted; none, if the database refuses
     /// one of the answers. They are executing then as the others are.
     pub(crate) async fn settle(&mut self, answers: &[&Settlement]) -> Result<Vec<JobId>, Error> {
-        self.session.begin().await?;
+        self.session.order("savepoint answers").await?;
         let store = self.store.clone();
         let settled = store.write_others(&mut self.session, self.node, answers);
         match settled.await {
             Ok(accepted) => {
-                self.session.commit().await?;
+                self.session.order("release savepoint answers").await?;
                 Ok(accepted.into_iter().map(JobId::from_i64).collect())
             }
             Err(error) if error.is_database() => {
-                self.session.rollback().await?;
+                let back = "rollback to savepoint answers; release savepoint answers";
+                self.session.order(back).await?;
                 Ok(Vec::new())
             }
             Err(error) => Err(error),
@@ -293,7 +316,7 @@ impl Hold {
 
     /// Makes durable what was done, and frees the rest.
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
-        self.session.commit().await
+        self.session.end(End::Commit).await
     }
 
     fn held_us(&self) -> i64 {

@@ -4,9 +4,10 @@
 
 use std::io::Write;
 
+use diesel::data_types::PgTimestamp;
 use diesel::pg::Pg;
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{Array, BigInt, Integer};
+use diesel::sql_types::{Array, BigInt, Integer, Timestamptz};
 
 /// Numbers that PostgreSQL reads as an array.
 #[derive(Debug)]
@@ -26,8 +27,15 @@ impl ToSql<Array<Integer>, Pg> for Numbers<i32> {
     }
 }
 
+impl ToSql<Array<Timestamptz>, Pg> for Numbers<PgTimestamp> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        const TIMESTAMPTZ: i32 = 1184;
+        write(out, TIMESTAMPTZ, self.0.iter().map(|at| at.0.to_be_bytes()))
+    }
+}
+
 /// Writes an array of elements of this type: one dimension, no nulls, counted from 1.
-fn write<const SIZE: usize>(
+pub(super) fn write<const SIZE: usize>(
     out: &mut Output<'_, '_, Pg>,
     type_oid: i32,
     elements: impl ExactSizeIterator<Item = [u8; SIZE]>,

@@ -153,6 +153,8 @@ impl LanePool {
         Ok(Session {
             object: Some(object),
             is_busy: false,
+            is_to_begin: false,
+            is_open: false,
             limit: self.limit,
         })
     }
@@ -187,7 +189,27 @@ pub(super) type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static,
 pub(super) struct Session {
     object: Option<Object<AsyncPgConnection>>,
     is_busy: bool,
+    /// A transaction is to begin with the next statement.
+    is_to_begin: bool,
+    /// A transaction is open of which diesel knows nothing.
+    is_open: bool,
     limit: Duration,
+}
+
+/// How a transaction ends that began with a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Commit,
+    RollBack,
+}
+
+impl End {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::RollBack => "rollback",
+        }
+    }
 }
 
 impl Session {
@@ -220,6 +242,28 @@ impl Session {
         })
     }
 
+    /// Has the next statement that is [fetched by](Self::fetch_by) a reader begin a transaction, in the same round
+    /// trip. It is ended by [`end`](Self::end); dropped before, the session closes its connection.
+    pub(super) fn begin_with_next(&mut self) {
+        self.is_to_begin = true;
+    }
+
+    /// Ends the transaction that [began with a statement](Self::begin_with_next).
+    pub(super) async fn end(&mut self, how: End) -> Result<(), Error> {
+        self.order(how.as_str()).await?;
+        self.is_open = false;
+        Ok(())
+    }
+
+    /// Has the transaction go on as an order says: from a savepoint, say.
+    pub(super) async fn order(&mut self, order: &str) -> Result<(), Error> {
+        let limit = self.limit;
+        self.is_busy = true;
+        let executing = self.connection().batch_execute(order);
+        let answer = tokio::time::timeout(limit, executing).await;
+        self.finish(order, answer)
+    }
+
     /// As [`fetch`](Self::fetch); `read` sees one row after the other, so that it can let them share what is the
     /// same in all.
     pub(super) fn fetch_by<'a, U>(
@@ -235,10 +279,23 @@ impl Session {
         Box::pin(async move {
             let limit = self.limit;
             self.is_busy = true;
+            let begins = std::mem::take(&mut self.is_to_begin);
+            self.is_open |= begins;
             let bound = statement.bind::<Untyped>(binds);
+            let connection = &*self.connection();
+            let (mut first, mut second) = (connection, connection);
+            let begin = async {
+                match begins {
+                    true => first.batch_execute("begin").await,
+                    false => Ok(()),
+                }
+            };
             let fetching = async {
-                let rows = AsyncConnectionCore::load(self.connection(), bound).await?;
-                let mut rows = std::pin::pin!(rows);
+                // What is polled first is sent first.
+                let loading = AsyncConnectionCore::load(&mut second, bound);
+                let (begun, rows) = futures_util::join!(begin, loading);
+                begun?;
+                let mut rows = std::pin::pin!(rows?);
                 let mut all = Vec::new();
                 while let Some(row) = rows.try_next().await? {
                     all.push(read(&row).map_err(QueryError::DeserializationError)?);
@@ -280,15 +337,6 @@ impl Session {
         let commit = AnsiTransactionManager::commit_transaction(self.connection());
         let answer = tokio::time::timeout(limit, commit).await;
         self.finish("commit", answer)
-    }
-
-    /// Rolls back to where the transaction, or its last savepoint, began.
-    pub(super) async fn rollback(&mut self) -> Result<(), Error> {
-        let limit = self.limit;
-        self.is_busy = true;
-        let rollback = AnsiTransactionManager::rollback_transaction(self.connection());
-        let answer = tokio::time::timeout(limit, rollback).await;
-        self.finish("roll back", answer)
     }
 
     fn finish<T>(
@@ -365,7 +413,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         if let Some(mut object) = self.object.take() {
             use diesel_async::pooled_connection::PoolableConnection as _;
-            if self.is_busy || object.is_broken() {
+            if self.is_busy || self.is_open || object.is_broken() {
                 drop(Object::take(object));
             }
         }

@@ -88,12 +88,12 @@ async fn until_working(board: &Board) {
 async fn each_completed_once(board: &Board, url: &str, runs: &Runs, jobs: u32) {
     let rows = sql::connect(url).await;
     eventually("all jobs are completed", || async {
-        let completed = "select count(*) from callboard.history where state = 'completed'";
+        let completed = "select count(*) from callboard.finished_jobs where state = 'completed'";
         (number(&rows, completed).await == i64::from(jobs)).then_some(())
     })
     .await;
     until_confirmed(board).await;
-    let distinct = "select count(distinct id) from callboard.history";
+    let distinct = "select count(distinct id) from callboard.finished_jobs";
     assert_eq!(number(&rows, distinct).await, i64::from(jobs));
     assert_eq!(
         number(&rows, "select count(*) from callboard.jobs").await,

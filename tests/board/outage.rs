@@ -116,9 +116,9 @@ async fn until_all_ended(rows: &tokio_postgres::Client) {
 async fn each_completed_once(board: &Board, rows: &tokio_postgres::Client, jobs: i64) {
     until_confirmed(board).await;
     assert_eq!(number(rows, "select count(*) from callboard.jobs").await, 0);
-    let completed = "select count(*) from callboard.history where state = 'completed'";
+    let completed = "select count(*) from callboard.finished_jobs where state = 'completed'";
     assert_eq!(number(rows, completed).await, jobs);
-    let distinct = "select count(distinct id) from callboard.history";
+    let distinct = "select count(distinct id) from callboard.finished_jobs";
     assert_eq!(number(rows, distinct).await, jobs);
     let dead = "select count(*) from callboard.dead_letters";
     assert_eq!(number(rows, dead).await, 0);
@@ -206,8 +206,7 @@ async fn cut_off_again_and_again(queue: Queue) -> Shared {
     until_all_ended(&rows).await;
     each_completed_once(&board, &rows, JOBS).await;
     assert_eq!(shared.begun().len() as i64, JOBS);
-    let deaths =
-        "select count(*) from callboard.history where errors @> '[{\"kind\": \"process_died\"}]'";
+    let deaths = "select count(*) from callboard.finished_jobs where errors @> '[{\"kind\": \"process_died\"}]'";
     assert_eq!(number(&rows, deaths).await, 0);
     until_working(&board).await;
     assert_eq!(restarts(&board, &[]), 0);

@@ -54,10 +54,11 @@ const HOT: [Hot; 8] = [
     Hot {
         name: "finish",
         sql: include_str!("../../src/store/sql/finish.sql"),
-        types: "bigint, bigint, bigint[], bigint",
-        values: "7, 1, '{1,2,3,4,5,6,7,8,9,10}', 1000",
+        types: "bigint, bigint, text, bigint, tid[], bigint[], timestamptz[], bigint, bigint, text[], smallint[], tid[]",
+        values: "7, 1, 'default', 1000, '{\"(0,1)\",\"(0,2)\"}', '{1,2}', '{now,now}', 1, 2, '{kind}', null, \
+                 '{\"(0,3)\"}'",
         settings: ANSWERS,
-        index: "jobs_pkey",
+        index: "Tid Scan",
         most: 10,
     },
     Hot {

@@ -222,10 +222,10 @@ async fn a_frozen_process_is_told(way: Way) {
     frozen.signal(Signal::TERM);
     assert_eq!(frozen.word("REFUSED").await, "2");
     assert!(frozen.ended().await.success());
-    let ended = "select count(*) from callboard.history where attempt = 2";
+    let ended = "select count(*) from callboard.finished_jobs where attempt = 2";
     assert_eq!(number(&rows, ended).await, 2);
     assert_eq!(
-        number(&rows, "select count(*) from callboard.history").await,
+        number(&rows, "select count(*) from callboard.finished_jobs").await,
         2
     );
     assert_eq!(

@@ -18,7 +18,7 @@ use crate::Error;
 use crate::handler::{CancelReason, LaneExit};
 use crate::job::{Attempt, Ids, JobId, Transition};
 use crate::queue::{Answer, Lease, Office, Patience};
-use crate::store::{BatchId, Hold, Notice, Settlement};
+use crate::store::{BatchId, Held, Hold, Notice, Settlement};
 
 /// How often a closing board tries to learn how a batch has ended.
 const LAST_TRIES: u32 = 20;
@@ -34,17 +34,13 @@ pub(in crate::queue) struct Batch {
 
 #[derive(Default)]
 struct State {
-    held: Vec<Held>,
+    /// How many leases there are.
+    held: usize,
     phase: Phase,
-    /// Those that no end has taken along yet.
-    answers: Vec<Answer>,
-}
-
-#[derive(Clone, Copy)]
-struct Held {
-    id: JobId,
-    attempt: Attempt,
-    priority: i16,
+    /// The numbers of those that are completed, and no more is to be said.
+    completed: Vec<usize>,
+    /// What others say, each with the number of its lease; those that no end has taken along yet.
+    answers: Vec<(usize, Answer)>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,10 +58,12 @@ enum Phase {
 
 /// What an end writes.
 struct End {
-    answers: Vec<Answer>,
-    outstanding: Vec<Held>,
-    /// Of the answers, what the transaction did; complete when it commits.
-    settled: Ids,
+    /// By the numbers of their leases.
+    held: Vec<Held>,
+    completed: Vec<usize>,
+    answers: Vec<(usize, Answer)>,
+    /// The numbers of those that have not answered.
+    outstanding: Vec<usize>,
 }
 
 impl Batch {
@@ -90,110 +88,137 @@ impl Batch {
         &self.exit
     }
 
-    /// Is there for these leases from now on, until it has ended.
+    /// Is there for these leases from now on, until it has ended. They are of `held`, in the same order.
     pub(in crate::queue) fn run(
         self: Arc<Self>,
         hold: Hold,
+        mut held: Vec<Held>,
         leases: &[Lease],
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let held = |lease: &Lease| Held {
-            id: lease.job().id,
-            attempt: lease.job().attempt,
-            priority: lease.job().priority,
-        };
-        self.lock().held = leases.iter().map(held).collect();
-        self.due_if_answered();
+        if held.len() > leases.len() {
+            // The others were in somebody's hands here already.
+            let mut leases = leases.iter().map(|lease| lease.job().id).peekable();
+            held.retain(|held| leases.next_if_eq(&held.id).is_some());
+        }
+        {
+            let mut state = self.lock();
+            state.held = held.len();
+            state.completed.reserve_exact(held.len());
+            self.due_if_answered(&state);
+        }
         // A task of its own, never cut off: it owes an end to the transaction.
         tokio::spawn(async move {
-            self.end(hold).await;
+            self.end(hold, held).await;
             drop(place);
         });
     }
 
-    /// Takes the answer of one of its leases.
-    pub(in crate::queue) fn answer(&self, answer: Answer) {
+    /// The job of the lease with this number is completed, which is its whole answer. `false`: it is to be given as
+    /// any other.
+    pub(in crate::queue) fn complete(&self, number: usize) -> bool {
+        let mut state = self.lock();
+        let is_open = state.phase == Phase::Open;
+        if is_open {
+            state.completed.push(number);
+            self.due_if_answered(&state);
+        }
+        is_open
+    }
+
+    /// Takes the answer of the lease with this number.
+    pub(in crate::queue) fn answer(&self, number: usize, answer: Answer) {
         let mut state = self.lock();
         match state.phase {
-            Phase::Open | Phase::Ending => state.answers.push(answer),
+            Phase::Open | Phase::Ending => {
+                state.answers.push((number, answer));
+                self.due_if_answered(&state);
+            }
             Phase::Spilled => self.office.outbox.push(answer),
             Phase::Lost => {
                 drop(state);
-                return self.refuse(&[answer]);
+                self.refuse(&[answer]);
             }
         }
-        drop(state);
-        self.due_if_answered();
     }
 
-    fn due_if_answered(&self) {
-        let state = self.lock();
-        if state.phase == Phase::Open && state.answers.len() == state.held.len() {
+    fn due_if_answered(&self, state: &State) {
+        let answered = state.completed.len() + state.answers.len();
+        if state.phase == Phase::Open && answered == state.held {
             self.exit.due();
         }
     }
 
-    async fn end(&self, hold: Hold) {
+    async fn end(&self, hold: Hold, held: Vec<Held>) {
         let until = hold.since() + self.bound;
         tokio::select! {
             biased;
             () = self.exit.until_due() => {}
             () = tokio::time::sleep_until(until.into()) => {}
         }
-        let mut end = self.ending();
+        let end = self.ending(held);
+        // Of the answers, what the transaction did; complete when it commits.
+        let mut settled = Ids::default();
         let began = Instant::now();
-        let has_ended = match self.write(hold, &mut end).await {
+        let has_ended = match self.write(hold, &end, &mut settled).await {
             Ok(()) => true,
             Err(error) => self.has_ended_after(&error, &end).await,
         };
         match has_ended {
-            true => self.ended(end, began.elapsed()),
+            true => self.ended(end, &settled, began.elapsed()),
             false => self.lost(end),
         }
         self.exit.over();
     }
 
-    fn ending(&self) -> End {
+    fn ending(&self, held: Vec<Held>) -> End {
         let mut state = self.lock();
         state.phase = Phase::Ending;
         let answers = std::mem::take(&mut state.answers);
+        let completed = std::mem::take(&mut state.completed);
+        drop(state);
         let mut outstanding = Vec::new();
-        if answers.len() < state.held.len() {
-            let answered: Ids = answers.iter().map(|answer| answer.settlement.id).collect();
-            let is_outstanding = |held: &&Held| !answered.contains(&held.id);
-            outstanding.extend(state.held.iter().filter(is_outstanding));
+        if completed.len() + answers.len() < held.len() {
+            let mut is_outstanding = vec![true; held.len()];
+            let answered = answers.iter().map(|(number, _)| number).chain(&completed);
+            answered.for_each(|number| is_outstanding[*number] = false);
+            outstanding.extend((0..held.len()).filter(|number| is_outstanding[*number]));
         }
         End {
+            held,
+            completed,
             answers,
             outstanding,
-            settled: Ids::default(),
         }
     }
 
-    async fn write(&self, mut hold: Hold, end: &mut End) -> Result<(), Error> {
-        let (mut completed, mut others): (Vec<JobId>, Vec<&Settlement>) = (Vec::new(), Vec::new());
-        for settlement in end.answers.iter().map(|answer| &answer.settlement) {
+    async fn write(&self, mut hold: Hold, end: &End, settled: &mut Ids) -> Result<(), Error> {
+        let mut completed: Vec<&Held> = end.completed().collect();
+        let (mut others, mut plain): (Vec<&Settlement>, Vec<JobId>) = Default::default();
+        for (number, Answer { settlement, .. }) in &end.answers {
             match settlement.transition {
                 // Its row is as it was before, and free with the end.
-                Transition::Release { failure: None } => _ = end.settled.insert(settlement.id),
-                _ if settlement.is_plain() => completed.push(settlement.id),
+                Transition::Release { failure: None } => _ = settled.insert(settlement.id),
+                _ if settlement.is_plain() => {
+                    completed.push(&end.held[*number]);
+                    plain.push(settlement.id);
+                }
                 _ => others.push(settlement),
             }
         }
-        if !hold.finish(self.id, &completed).await? {
+        if !hold.finish(self.id, &self.queue, &completed).await? {
             return Err(Error::lease_lost("others have settled the batch"));
         }
-        end.settled.extend(completed);
+        settled.extend(plain);
         let others_ids = others.iter().map(|settlement| settlement.id);
         let spilled: Vec<JobId> = others_ids
-            .chain(end.outstanding.iter().map(|held| held.id))
+            .chain(end.outstanding().map(|held| held.id))
             .collect();
         if !spilled.is_empty() {
             hold.spill(&spilled).await?;
         }
         if !others.is_empty() {
-            let settled = hold.settle(&others).await?;
-            end.settled.extend(settled);
+            settled.extend(hold.settle(&others).await?);
         }
         hold.commit().await
     }
@@ -204,7 +229,7 @@ impl Batch {
         tracing::warn!(
             %error,
             queue = &*self.queue,
-            jobs = end.answers.len() + end.outstanding.len(),
+            jobs = end.held.len(),
             "the transaction of a batch in the express lane was lost, or its confirmation"
         );
         let (office, mut patience, mut tries) = (&self.office, Patience::default(), 0);
@@ -222,35 +247,39 @@ impl Batch {
 
     /// One that the end changes.
     fn changed_by(&self, end: &End) -> Option<(JobId, Attempt)> {
-        let is_release = |answer: &&Answer| {
+        let is_release = |answer: &Answer| {
             let transition = &answer.settlement.transition;
             matches!(transition, Transition::Release { failure: None })
         };
-        let answered = end.answers.iter().find(|answer| !is_release(answer));
-        let answered =
-            answered.map(|Answer { settlement, .. }| (settlement.id, settlement.attempt));
-        answered.or(end.outstanding.first().map(|held| (held.id, held.attempt)))
+        let answered = end.answers.iter().filter(|(_, answer)| !is_release(answer));
+        let answered = answered.map(|(number, _)| &end.held[*number]);
+        let mut changed = end.completed().chain(answered).chain(end.outstanding());
+        changed.next().map(|held| (held.id, held.attempt))
     }
 
-    fn ended(&self, end: End, took: Duration) {
-        let outstanding = end.outstanding.iter().map(|held| (held.id, held.attempt));
+    fn ended(&self, end: End, settled: &Ids, took: Duration) {
+        let outstanding = end.outstanding().map(|held| (held.id, held.attempt));
         self.office.custody.left_the_lane(outstanding);
-        let is_settled = |answer: &Answer| end.settled.contains(&answer.settlement.id);
-        let (settled, unsettled): (Vec<_>, Vec<_>) = end.answers.into_iter().partition(is_settled);
-        for answer in self.over(Phase::Spilled).into_iter().chain(unsettled) {
+        self.tell_completed(&end, true, took);
+        let answers = end.answers.into_iter().map(|(_, answer)| answer);
+        let is_settled = |answer: &Answer| settled.contains(&answer.settlement.id);
+        let (written, unwritten): (Vec<_>, Vec<_>) = answers.partition(is_settled);
+        for answer in self.over(Phase::Spilled).into_iter().chain(unwritten) {
             self.office.outbox.push(answer);
         }
-        self.office.tell_written(&settled, &end.settled, took);
+        self.office.tell_written(&written, settled, took);
     }
 
     fn lost(&self, end: End) {
-        for held in &end.outstanding {
+        for held in end.outstanding() {
             let custody = &self.office.custody;
             custody.stop_attempt(held.id, held.attempt, CancelReason::LeaseLost);
         }
-        let mut answers = end.answers;
+        self.tell_completed(&end, false, Duration::ZERO);
+        let most_urgent = end.held.iter().map(|held| held.priority).min();
+        let answers = end.answers.into_iter().map(|(_, answer)| answer);
+        let mut answers: Vec<Answer> = answers.collect();
         answers.extend(self.over(Phase::Lost));
-        let most_urgent = self.lock().held.iter().map(|held| held.priority).min();
         self.refuse(&answers);
         self.office.client.tell(Notice::Available {
             queue: self.queue.to_string(),
@@ -262,7 +291,14 @@ impl Batch {
     fn over(&self, phase: Phase) -> Vec<Answer> {
         let mut state = self.lock();
         state.phase = phase;
-        std::mem::take(&mut state.answers)
+        let answers = std::mem::take(&mut state.answers);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    fn tell_completed(&self, end: &End, is_accepted: bool, took: Duration) {
+        let of = |number: &usize| (end.held[*number].id, end.held[*number].attempt);
+        let completed = end.completed.iter().map(of);
+        self.office.tell_completed(completed, is_accepted, took);
     }
 
     fn refuse(&self, answers: &[Answer]) {
@@ -273,6 +309,16 @@ impl Batch {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl End {
+    fn completed(&self) -> impl Iterator<Item = &Held> {
+        self.completed.iter().map(|number| &self.held[*number])
+    }
+
+    fn outstanding(&self) -> impl Iterator<Item = &Held> {
+        self.outstanding.iter().map(|number| &self.held[*number])
     }
 }
 

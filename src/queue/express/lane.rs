@@ -19,8 +19,8 @@ use crate::job::{Attempt, JobId};
 use crate::queue::{Office, Patience};
 use crate::random::random_bits;
 use crate::store::{
-    BatchId, CLAIM_TRIES, ClaimBound, ClaimRequest, ClaimedJob, Contested, Foretold, Hold, Notes,
-    is_behind_another,
+    BatchId, CLAIM_TRIES, ClaimBound, ClaimRequest, ClaimedJob, Contested, Foretold, Held, Hold,
+    Notes, is_behind_another,
 };
 
 /// How soon a claim looks again for what is contested.
@@ -40,7 +40,7 @@ pub(in crate::queue) struct Lane {
 pub(in crate::queue) struct Taken {
     pub(in crate::queue) jobs: Vec<ClaimedJob>,
     /// The batch to which they answer; none, if they are ordinary executing jobs.
-    pub(in crate::queue) batch: Option<(Arc<Batch>, Hold)>,
+    pub(in crate::queue) batch: Option<(Arc<Batch>, Hold, Vec<Held>)>,
     /// Some were left alone: how soon to look for them.
     pub(in crate::queue) look_again_in: Option<Duration>,
 }
@@ -136,7 +136,10 @@ impl Lane {
             return Ok(Tried::default());
         }
         let batch = BatchId(random_bits() as i64);
-        let attempts = jobs.iter().map(|job| (job.id, job.attempt)).collect();
+        let held: Option<Vec<Held>> = jobs.iter().map(Held::of).collect();
+        let held =
+            held.ok_or_else(|| Error::database("cannot hold jobs whose places are unknown"))?;
+        let attempts = held.iter().map(|held| (held.id, held.attempt)).collect();
         let contested = self.foretell(notes, batch, attempts).await?;
         if !contested.is_empty() {
             hold.release().await?;
@@ -147,24 +150,30 @@ impl Lane {
                 ..Tried::default()
             });
         }
-        if jobs.iter().any(|job| self.needs_its_row(job)) {
-            let spilled = spill(hold, batch, &jobs).await;
+        if self.needs_rows(&jobs) {
+            let spilled = self.spill(hold, batch, &held).await;
             spilled.inspect_err(|_| self.withdraw(batch))?;
             return Ok(Taken::ordinary(jobs).into());
         }
         let batch = Batch::new(&self.office, &self.queue, batch, self.options.bound);
         let taken = Taken {
             jobs,
-            batch: Some((batch, hold)),
+            batch: Some((batch, hold, held)),
             look_again_in: None,
         };
         Ok(taken.into())
     }
 
-    /// Whether somebody looks for its executing row: for the one that runs of a key, for the suspect that a
-    /// node runs, or out of a process that knows nothing of the lane.
-    fn needs_its_row(&self, job: &ClaimedJob) -> bool {
-        job.rare().deaths > 0 || job.rare().ordering_key.is_some() || self.is_isolated(&job.kind)
+    /// Whether somebody looks for the executing row of one of them: for the one that runs of a key, for the suspect
+    /// that a node runs, or out of a process that knows nothing of the lane.
+    fn needs_rows(&self, jobs: &[ClaimedJob]) -> bool {
+        let mut last = None;
+        jobs.iter().any(|job| {
+            let is_of_another_kind = last.replace(&*job.kind) != Some(&*job.kind);
+            job.rare().deaths > 0
+                || job.rare().ordering_key.is_some()
+                || is_of_another_kind && self.is_isolated(&job.kind)
+        })
     }
 
     #[cfg(unix)]
@@ -195,21 +204,21 @@ impl Lane {
         told.inspect_err(|_| self.withdraw(batch))
     }
 
+    /// Makes ordinary executing jobs of all that is held.
+    async fn spill(&self, mut hold: Hold, batch: BatchId, held: &[Held]) -> Result<(), Error> {
+        if !hold.finish(batch, &self.queue, &[]).await? {
+            return Err(Error::database(
+                "cannot claim jobs: others have settled their batch",
+            ));
+        }
+        let ids: Vec<JobId> = held.iter().map(|held| held.id).collect();
+        hold.spill(&ids).await?;
+        hold.commit().await
+    }
+
     fn withdraw(&self, batch: BatchId) {
         tokio::spawn(withdraw(Arc::clone(&self.office), batch));
     }
-}
-
-/// Makes ordinary executing jobs of all that is held.
-async fn spill(mut hold: Hold, batch: BatchId, jobs: &[ClaimedJob]) -> Result<(), Error> {
-    if !hold.finish(batch, &[]).await? {
-        return Err(Error::database(
-            "cannot claim jobs: others have settled their batch",
-        ));
-    }
-    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-    hold.spill(&ids).await?;
-    hold.commit().await
 }
 
 /// Strikes out what may have been foretold in vain.

@@ -12,7 +12,7 @@ with found as (
     union all
     (select 'history', id, queue, kind, state, 0::smallint, attempt, 0, 0, null,
             null, finished_at, node, null, false, errors, 0
-       from callboard.history where id = $1)
+       from callboard.finished_jobs where id = $1 and $1 between first_id and last_id)
     limit 1
 ),
 live as (

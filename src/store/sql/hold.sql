@@ -3,13 +3,13 @@
 -- attempt is the one that begins.
 --
 -- A deleted row would lose whoever waits for its lock in order to cancel it; so jobs are deleted when they are
--- done (finish.sql).
+-- done (finish.sql), by the places of their rows, which nobody can move meanwhile.
 select id, attempt + 1, kind, priority, args_version, args_fingerprint, args, enqueued_at, clock_timestamp(),
        case when num_nonnulls(max_attempts, time_limit_ms, backoff, ordering_key, due_at, traceparent) > 0
               or failures > 0 or deaths > 0 or is_limited
             then row(failures, deaths, max_attempts, time_limit_ms, backoff, ordering_key, is_limited, due_at,
-                     traceparent) end
-  from (select * from callboard.jobs j
+                     traceparent) end, ctid
+  from (select ctid, * from callboard.jobs j
          where not exists (select from callboard.limits where queue = $1)
            and queue = $1 and state = 'available' and not is_behind and deaths = 0
            and callboard.can_run(kind, args_version, $2, $7)
@@ -28,8 +28,8 @@ select id, attempt + 1, kind, priority, args_version, args_fingerprint, args, en
        case when num_nonnulls(max_attempts, time_limit_ms, backoff, ordering_key, due_at, traceparent) > 0
               or failures > 0 or deaths > 0 or is_limited
             then row(failures, deaths, max_attempts, time_limit_ms, backoff, ordering_key, is_limited, due_at,
-                     traceparent) end
-  from (select * from callboard.jobs j
+                     traceparent) end, ctid
+  from (select ctid, * from callboard.jobs j
          where not exists (select from callboard.limits where queue = $1)
            and queue = $1 and state = 'available' and not is_behind and deaths > 0
            and callboard.can_run(kind, args_version, $2, $7)

@@ -14,4 +14,4 @@ union all
 select id, queue, kind, state, null, attempt, null, null, enqueued_at, null, attempted_at,
        finished_at, output, errors, null, node, null, null, null, null, null, false,
        null, null, null, null, null, null
-  from callboard.history where id = $1
+  from callboard.finished_jobs where id = $1 and $1 between first_id and last_id

@@ -10,7 +10,7 @@ found as materialized (
      where j.attempt > a.attempt or j.state <> 'executing'
     union all
     select a.id, a.attempt, h.errors
-      from answer a join callboard.history h on h.id = a.id
+      from answer a join callboard.finished_jobs h on h.id = a.id and a.id between h.first_id and h.last_id
      where (h.attempt > a.attempt or h.node = $1)
        and h.finished_at > now() - interval '1 day'
     union all
