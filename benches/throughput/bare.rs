@@ -189,38 +189,37 @@ impl Inserts {
 
     /// Inserts so many times.
     async fn run(&self, times: usize) -> Result<(), Failed> {
-        let batch = self.batch;
-        let (queues, kinds) = (vec!["queue-1"; batch], vec![KIND; batch]);
-        let (priorities, attempts) = (vec![0_i16; batch], vec![None::<i16>; batch]);
-        let (none, texts) = (vec![None::<i64>; batch], vec![None::<&str>; batch]);
-        let (versions, fingerprints) = (vec![1_i32; batch], vec![1_i64; batch]);
+        let (queue, kind, never) = (["queue-1"], [KIND], [false]);
+        let (priority, version, fingerprint) = ([0_i16], [1_i32], [1_i64]);
+        let (no_attempts, no_number, no_text): ([i16; 0], [i64; 0], [&str; 0]) = ([], [], []);
         let payload = [b'x'; 100];
-        let (payloads, repeated) = (vec![&payload[..]; batch], vec![false; batch]);
+        let payloads = vec![&payload[..]; self.batch];
         for _ in 0..times {
-            let rows = self
+            let row = self
                 .client
-                .query(
+                .query_one(
                     &self.statement,
                     &[
-                        &queues,
-                        &kinds,
-                        &priorities,
-                        &attempts,
-                        &none,
-                        &texts,
-                        &versions,
-                        &fingerprints,
-                        &none,
-                        &none,
+                        &&queue[..],
+                        &&kind[..],
+                        &&priority[..],
+                        &&no_attempts[..],
+                        &&no_number[..],
+                        &&no_text[..],
+                        &&version[..],
+                        &&fingerprint[..],
+                        &&no_number[..],
+                        &&no_number[..],
                         &payloads,
-                        &texts,
-                        &repeated,
-                        &texts,
-                        &texts,
+                        &&no_text[..],
+                        &&never[..],
+                        &&no_text[..],
+                        &&no_text[..],
                     ],
                 )
                 .await?;
-            assert_eq!(rows.len(), batch);
+            let ids: Vec<i64> = row.get(0);
+            assert_eq!(ids.len(), self.batch);
         }
         Ok(())
     }

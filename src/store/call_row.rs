@@ -35,8 +35,9 @@ impl CallRow {
     }
 }
 
-/// Calls by column, ready for `unnest`.
-#[derive(Debug, Default)]
+/// Calls by column, ready for `unnest`, and no longer than they must be: a value that all calls have stands
+/// there once, and of what no call has, there is none.
+#[derive(Debug)]
 pub(super) struct Columns<'a> {
     pub(super) queues: Vec<&'a str>,
     pub(super) kinds: Vec<&'a str>,
@@ -48,6 +49,7 @@ pub(super) struct Columns<'a> {
     pub(super) fingerprints: Vec<i64>,
     pub(super) after_ms: Vec<Option<i64>>,
     pub(super) at_us: Vec<Option<i64>>,
+    /// As many as there are calls.
     pub(super) payloads: Vec<&'a [u8]>,
     pub(super) ordering_keys: Vec<Option<&'a str>>,
     pub(super) limit_keys: Vec<Option<&'a str>>,
@@ -58,41 +60,67 @@ pub(super) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     pub(super) fn of(rows: &'a [CallRow]) -> Self {
-        let mut columns = Self::default();
-        let mut seen = HashSet::new();
-        for row in rows {
-            columns.push(row);
-            let key = row.ordering_key.as_deref();
-            let is_new = key.is_none_or(|key| seen.insert((&*row.queue, key)));
-            columns.ordering_keys.push(key);
-            columns.repeated.push(!is_new);
+        let calls = || rows.iter();
+        Self {
+            queues: common(calls().map(|row| &*row.queue)),
+            kinds: common(calls().map(|row| &*row.kind)),
+            priorities: common(calls().map(|row| row.priority)),
+            max_attempts: rare(calls().map(|row| row.max_attempts)),
+            time_limits_ms: rare(calls().map(|row| row.time_limit_ms)),
+            backoffs: rare(calls().map(|row| row.backoff.as_ref().map(backoff_json))),
+            versions: common(calls().map(|row| row.version)),
+            fingerprints: common(calls().map(|row| row.fingerprint.as_i64())),
+            after_ms: rare(calls().map(after_ms)),
+            at_us: rare(calls().map(at_us)),
+            payloads: calls().map(|row| &*row.payload).collect(),
+            ordering_keys: rare(calls().map(|row| row.ordering_key.as_deref())),
+            limit_keys: rare(calls().map(|row| row.limit_key.as_deref())),
+            repeated: common(repeated(rows).into_iter()),
+            traceparents: rare(calls().map(|row| row.traceparent.as_deref())),
         }
-        columns
     }
+}
 
-    fn push(&mut self, row: &'a CallRow) {
-        self.queues.push(&row.queue);
-        self.kinds.push(&row.kind);
-        self.priorities.push(row.priority);
-        self.max_attempts.push(row.max_attempts);
-        self.time_limits_ms.push(row.time_limit_ms);
-        self.backoffs
-            .push(row.backoff.map(|backoff| backoff_json(&backoff)));
-        self.versions.push(row.version);
-        self.fingerprints.push(row.fingerprint.as_i64());
-        let (after_ms, at_us) = match row.due {
-            Due::Now => (None, None),
-            Due::After(delay) => (
-                Some(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)),
-                None,
-            ),
-            Due::At(at) => (None, Some(at.timestamp_micros())),
-        };
-        self.after_ms.push(after_ms);
-        self.at_us.push(at_us);
-        self.payloads.push(&row.payload);
-        self.limit_keys.push(row.limit_key.as_deref());
-        self.traceparents.push(row.traceparent.as_deref());
+/// These, or one of them if all are the same.
+pub(super) fn common<T: PartialEq>(values: impl Iterator<Item = T> + Clone) -> Vec<T> {
+    let mut others = values.clone();
+    let first = others.next();
+    if others.all(|other| first.as_ref() == Some(&other)) {
+        first.into_iter().collect()
+    } else {
+        values.collect()
+    }
+}
+
+/// These, or nothing if there is none.
+fn rare<T>(values: impl Iterator<Item = Option<T>> + Clone) -> Vec<Option<T>> {
+    if values.clone().all(|value| value.is_none()) {
+        Vec::new()
+    } else {
+        values.collect()
+    }
+}
+
+fn repeated(rows: &[CallRow]) -> Vec<bool> {
+    let mut seen = HashSet::new();
+    let keys = rows
+        .iter()
+        .map(|row| (&*row.queue, row.ordering_key.as_deref()));
+    keys.map(|(queue, key)| key.is_some_and(|key| !seen.insert((queue, key))))
+        .collect()
+}
+
+fn after_ms(row: &CallRow) -> Option<i64> {
+    match row.due {
+        Due::After(delay) => Some(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)),
+        Due::Now | Due::At(_) => None,
+    }
+}
+
+fn at_us(row: &CallRow) -> Option<i64> {
+    match row.due {
+        Due::At(at) => Some(at.timestamp_micros()),
+        Due::Now | Due::After(_) => None,
     }
 }
 

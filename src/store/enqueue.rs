@@ -10,7 +10,7 @@ use diesel::sql_types::{
 use tokio_postgres::types::ToSql;
 
 use super::Store;
-use super::call_row::{CallRow, Columns};
+use super::call_row::{CallRow, Columns, common};
 use super::executor::{Executor, OwnQuery};
 use super::pool::Session;
 use super::statement::{Bind, Statement, typed};
@@ -38,6 +38,9 @@ pub(crate) struct Enqueued {
     /// When, if it was claimed by that.
     pub(crate) claimed_at: Option<DateTime<Utc>>,
 }
+
+/// Ids, whether each is claimed, and when it was enqueued.
+type Births = (Vec<i64>, Vec<bool>, Vec<DateTime<Utc>>);
 
 /// The columns as values for diesel. A macro, because the values borrow from one another.
 macro_rules! diesel_binds {
@@ -113,10 +116,11 @@ impl Store {
         };
         let columns = Columns::of(rows);
         let queues: Vec<&str> = wanted.queues.iter().map(|queue| &**queue).collect();
+        let are_wanted = common(wanted.calls.iter().copied());
         let node = wanted.node.as_i64();
         let of_calls = diesel_binds!(columns);
         let of_node: [&dyn Bind; 5] = [
-            &typed::<Array<Bool>, _>(&wanted.calls),
+            &typed::<Array<Bool>, _>(&are_wanted),
             &typed::<BigInt, _>(&node),
             &typed::<Array<Text>, _>(wanted.kinds.kinds()),
             &typed::<Array<Text>, _>(&queues),
@@ -124,16 +128,21 @@ impl Store {
         ];
         let binds = [&of_calls[..], &of_node[..]].concat();
         let statement = &self.sql().enqueue_claimed;
-        let rows = session
-            .fetch::<(BigInt, Bool, Timestamptz), (i64, bool, DateTime<Utc>)>(
+        let answers = session
+            .fetch::<(Array<BigInt>, Array<Bool>, Array<Timestamptz>), Births>(
                 VERB, statement, &binds,
             )
             .await?;
-        let enqueued = |(id, is_claimed, enqueued_at): (_, bool, _)| Enqueued {
+        let enqueued = |((id, is_claimed), enqueued_at): ((_, bool), _)| Enqueued {
             id: JobId::from_i64(id),
             claimed_at: is_claimed.then_some(enqueued_at),
         };
-        Ok(rows.into_iter().map(enqueued).collect())
+        let rows = answers
+            .into_iter()
+            .flat_map(|(ids, are_claimed, enqueued_at)| {
+                ids.into_iter().zip(are_claimed).zip(enqueued_at)
+            });
+        Ok(rows.map(enqueued).collect())
     }
 
     /// Begins a bulk enqueue: several statements in one transaction, all or nothing.
@@ -194,7 +203,7 @@ async fn insert(
     let columns = Columns::of(rows);
     let binds = diesel_binds!(columns);
     let ids = session
-        .fetch::<BigInt, i64>(VERB, statement, &binds)
+        .fetch::<Array<BigInt>, Vec<i64>>(VERB, statement, &binds)
         .await?;
-    Ok(ids.into_iter().map(JobId::from_i64).collect())
+    Ok(ids.into_iter().flatten().map(JobId::from_i64).collect())
 }

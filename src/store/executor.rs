@@ -1,6 +1,6 @@
 //! A connection of the caller's own, with whatever transaction is open there.
 
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio_postgres::types::ToSql;
 
@@ -17,7 +17,7 @@ pub trait Executor: sealed::Sealed {}
 
 impl<T: sealed::Sealed> Executor for T {}
 
-/// A statement that answers with ids, with its values in the form of either client.
+/// A statement that answers with a list of ids, with its values in the form of either client.
 #[derive(Clone, Copy)]
 pub struct OwnQuery<'a> {
     pub(super) verb: &'static str,
@@ -42,11 +42,9 @@ mod sealed {
 
 impl sealed::Sealed for &mut AsyncPgConnection {
     async fn ids(self, query: OwnQuery<'_>) -> Result<Vec<i64>, Error> {
-        let bound = query.statement.bind::<BigInt>(query.diesel);
-        bound
-            .load(self)
-            .await
-            .map_err(|cause| failed(query.verb, cause))
+        let bound = query.statement.bind::<Array<BigInt>>(query.diesel);
+        let ids = bound.get_result(self).await;
+        ids.map_err(|cause| failed(query.verb, cause))
     }
 }
 
@@ -66,8 +64,8 @@ async fn raw_ids<C>(client: &C, query: OwnQuery<'_>) -> Result<Vec<i64>, Error>
 where
     C: tokio_postgres::GenericClient + Sync,
 {
-    let rows = client.query(&query.statement.text(), query.raw).await;
-    let rows =
-        rows.map_err(|cause| Error::database(format!("cannot {}", query.verb)).because(cause))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    let row = client.query_one(&query.statement.text(), query.raw).await;
+    let row =
+        row.map_err(|cause| Error::database(format!("cannot {}", query.verb)).because(cause))?;
+    Ok(row.get(0))
 }

@@ -174,9 +174,10 @@ impl Store {
         others.iter().for_each(|one| columns.push(one));
         let node = node.as_i64();
         let binds = binds!(&node, columns);
-        session
-            .fetch::<BigInt, i64>(VERB, &self.sql().settle, &binds)
-            .await
+        let accepted = session
+            .fetch::<Array<BigInt>, Vec<i64>>(VERB, &self.sql().settle, &binds)
+            .await?;
+        Ok(accepted.into_iter().flatten().collect())
     }
 
     /// Tells which answers were written before: of those that were sent, and whose sender heard nothing.

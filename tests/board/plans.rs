@@ -104,8 +104,8 @@ const HOT: [Hot; 8] = [
 /// One call.
 const ENQUEUE_TYPES: &str = "text[], text[], smallint[], smallint[], bigint[], text[], integer[], bigint[], bigint[], \
                              bigint[], bytea[], text[], boolean[], text[], text[]";
-const ENQUEUE_VALUES: &str = "'{default}', '{kind}', '{0}', '{null}', '{null}', '{null}', '{1}', '{1}', '{null}', \
-                              '{null}', '{x}', '{null}', '{f}', '{null}', '{null}'";
+const ENQUEUE_VALUES: &str = "'{default}', '{kind}', '{0}', '{}', '{}', '{}', '{1}', '{1}', '{}', '{}', '{x}', \
+                              '{}', '{f}', '{}', '{}'";
 
 /// Ten jobs are executing, a tenth of the others wait for their time, which has come.
 const FILL: &str = "insert into callboard.jobs (id, queue, kind, state, priority, args_version, \

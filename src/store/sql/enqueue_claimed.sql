@@ -15,31 +15,47 @@ with waiting as materialized (
            case when exists (select from callboard.limits l where l.queue = wanted.queue) then -32768
                 else callboard.first_waiting(queue, $18::text[], $20::integer[]) end as priority
       from unnest((select $19::text[])) as wanted (queue)
+),
+enqueued as (
+    insert into callboard.jobs
+           (queue, kind, state, priority, max_attempts, time_limit_ms, backoff,
+            args_version, args_fingerprint, due_at, args, ordering_key, limit_key, is_behind,
+            enqueued_at, attempt, node, attempted_at, traceparent)
+    select queue, kind,
+           case when is_claimed then 'executing' when due_at > now then 'scheduled' else 'available' end,
+           priority, max_attempts, time_limit_ms, backoff::jsonb, args_version, args_fingerprint,
+           case when due_at > now then due_at end,
+           args, ordering_key, limit_key,
+           ordering_key is not null
+               and (is_repeated or callboard.is_key_taken(queue, ordering_key)),
+           now, case when is_claimed then 1 else 0 end,
+           case when is_claimed then $17::bigint end, case when is_claimed then now end, traceparent
+      from (select call.*,
+                   is_wanted
+                       and (select w.priority is null or call.priority < w.priority
+                              from waiting w where w.queue = call.queue) as is_claimed,
+                   coalesce(timestamptz 'epoch' + at_us * interval '1 microsecond',
+                            now + after_ms * interval '1 millisecond') as due_at
+              from (select coalesce(queue, queues[1]) as queue, coalesce(kind, kinds[1]) as kind,
+                           coalesce(priority, priorities[1]) as priority, max_attempts, time_limit_ms, backoff,
+                           coalesce(args_version, versions[1]) as args_version,
+                           coalesce(args_fingerprint, fingerprints[1]) as args_fingerprint, after_ms, at_us,
+                           args, ordering_key, coalesce(is_repeated, are_repeated[1]) as is_repeated, limit_key, traceparent,
+                           coalesce(is_wanted, are_wanted[1]) as is_wanted, now
+                      from (select unnest(queues) as queue, unnest(kinds) as kind, unnest(priorities) as priority,
+                                   unnest($4::smallint[]) as max_attempts, unnest($5::bigint[]) as time_limit_ms,
+                                   unnest($6::text[]) as backoff, unnest(versions) as args_version,
+                                   unnest(fingerprints) as args_fingerprint, unnest($9::bigint[]) as after_ms,
+                                   unnest($10::bigint[]) as at_us, unnest($11::bytea[]) as args,
+                                   unnest($12::text[]) as ordering_key, unnest(are_repeated) as is_repeated,
+                                   unnest($14::text[]) as limit_key, unnest($15::text[]) as traceparent,
+                                   unnest(are_wanted) as is_wanted,
+                                   queues, kinds, priorities, versions, fingerprints, are_repeated, are_wanted,
+                                   clock_timestamp() as now
+                              from (select $1::text[] as queues, $2::text[] as kinds, $3::smallint[] as priorities,
+                                           $7::integer[] as versions, $8::bigint[] as fingerprints,
+                                           $13::boolean[] as are_repeated, $16::boolean[] as are_wanted) as given) as each) as call) as due
+    returning id, state = 'executing' as is_claimed, enqueued_at
 )
-insert into callboard.jobs
-       (queue, kind, state, priority, max_attempts, time_limit_ms, backoff,
-        args_version, args_fingerprint, due_at, args, ordering_key, limit_key, is_behind,
-        enqueued_at, attempt, node, attempted_at, traceparent)
-select queue, kind,
-       case when is_claimed then 'executing' when due_at > now then 'scheduled' else 'available' end,
-       priority, max_attempts, time_limit_ms, backoff::jsonb, args_version, args_fingerprint,
-       case when due_at > now then due_at end,
-       args, ordering_key, limit_key,
-       ordering_key is not null
-           and (is_repeated or callboard.is_key_taken(queue, ordering_key)),
-       now, case when is_claimed then 1 else 0 end,
-       case when is_claimed then $17::bigint end, case when is_claimed then now end, traceparent
-  from (select timed.*,
-               coalesce(timestamptz 'epoch' + at_us * interval '1 microsecond',
-                        now + after_ms * interval '1 millisecond') as due_at
-          from (select call.*, clock_timestamp() as now,
-                       is_wanted
-                           and (select w.priority is null or call.priority < w.priority
-                                  from waiting w where w.queue = call.queue) as is_claimed
-                  from unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::bigint[],
-                              $6::text[], $7::integer[], $8::bigint[], $9::bigint[], $10::bigint[],
-                              $11::bytea[], $12::text[], $13::boolean[], $14::text[], $15::text[], $16::boolean[])
-                       as call (queue, kind, priority, max_attempts, time_limit_ms, backoff,
-                                args_version, args_fingerprint, after_ms, at_us, args, ordering_key,
-                                is_repeated, limit_key, traceparent, is_wanted)) as timed) as due
-returning id, state = 'executing', enqueued_at
+select coalesce(array_agg(id), '{}'), coalesce(array_agg(is_claimed), '{}'), coalesce(array_agg(enqueued_at), '{}')
+  from enqueued

@@ -71,4 +71,4 @@ buried as (
       from ended
      where verb = 'bury'
 )
-select id from held
+select coalesce(array_agg(id), '{}') from held
