@@ -79,7 +79,7 @@ mod chosen {
 
     const FENCE: &str = "where j.attempt = a.attempt and j.node = $1 and j.state = 'executing'";
 
-    const COMPLETION_FENCE: &str = "where j.id = any($2::bigint[]) and j.node = $1 and j.state = 'executing'\n       \
+    const COMPLETION_FENCE: &str = "where j.ctid = any($4::tid[]) and j.node = $1 and j.state = 'executing'\n       \
          and ((j.id, j.attempt) in (select * from unnest($2::bigint[], $3::integer[]))) is true";
 
     const CHANGES: &[Change] = &[
@@ -99,14 +99,15 @@ mod chosen {
             Bug::SettleById,
             "complete",
             COMPLETION_FENCE,
-            "where j.id = any($2::bigint[]) and $1::bigint is not null and $3::integer[] is not null",
+            "where j.id = any($2::bigint[]) and $1::bigint is not null and $3::integer[] is not null \
+             and $4::tid[] is not null",
         ),
         (
             Bug::SettleByState,
             "complete",
             COMPLETION_FENCE,
             "where j.id = any($2::bigint[]) and j.state = 'executing' and $1::bigint is not null \
-             and $3::integer[] is not null",
+             and $3::integer[] is not null and $4::tid[] is not null",
         ),
         // It is in this statement alone, so all answers go by it then.
         (Bug::UnorderedBatch, "settle", "order by j.id\n", "\n"),

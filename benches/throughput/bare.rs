@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use postgres_types::private::BytesMut;
+use postgres_types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_postgres::{Client, Statement};
 
@@ -18,8 +20,30 @@ const CLAIM: i64 = 1_000;
 const SETTLE: usize = 2_000;
 const KIND: &str = "throughput::jobs::work";
 
+/// Where a row lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ctid([u8; 6]);
+
+impl<'a> FromSql<'a> for Ctid {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Failed> {
+        Ok(Self(raw.try_into()?))
+    }
+
+    accepts!(TID);
+}
+
+impl ToSql for Ctid {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Failed> {
+        out.extend_from_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    accepts!(TID);
+    to_sql_checked!();
+}
+
 /// Claimed, and how many claims may be ahead of the settlements.
-type Ids = Vec<(i64, i32)>;
+type Claimed = Vec<(i64, i32, Ctid)>;
 const AHEAD: usize = 8;
 
 /// A connection with the settings of the board's own, and the statement it runs.
@@ -37,7 +61,7 @@ impl Loop {
     }
 
     /// Claims until so many are claimed.
-    async fn claim(self, jobs: usize, claimed: Sender<Ids>) -> Result<Self, Failed> {
+    async fn claim(self, jobs: usize, claimed: Sender<Claimed>) -> Result<Self, Failed> {
         let (kinds, versions) = ([KIND], [1]);
         let (mut above, mut left) = ((i16::MIN, i64::MIN), jobs);
         while left > 0 {
@@ -58,24 +82,25 @@ impl Loop {
                     ],
                 )
                 .await?;
-            let mut ids: Ids = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+            let jobs = rows.iter().map(|row| (row.get(0), row.get(1), row.get(18)));
+            let mut jobs: Claimed = jobs.collect();
             let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(12).len()).sum();
-            assert!(bytes >= ids.len() * 100, "every job has its payload");
-            ids.sort_unstable();
-            above = match ids.last() {
-                Some((last, _)) if rows.len() == CLAIM as usize => (0, *last),
+            assert!(bytes >= jobs.len() * 100, "every job has its payload");
+            jobs.sort_unstable();
+            above = match jobs.last() {
+                Some((last, ..)) if rows.len() == CLAIM as usize => (0, *last),
                 _ => (i16::MIN, i64::MIN),
             };
-            left -= ids.len();
-            if !ids.is_empty() {
-                claimed.send(ids).await?;
+            left -= jobs.len();
+            if !jobs.is_empty() {
+                claimed.send(jobs).await?;
             }
         }
         Ok(self)
     }
 
     /// Settles what has gathered, until nothing comes any more.
-    async fn settle(self, mut claimed: Receiver<Ids>) -> Result<Self, Failed> {
+    async fn settle(self, mut claimed: Receiver<Claimed>) -> Result<Self, Failed> {
         while let Some(mut batch) = claimed.recv().await {
             while batch.len() < SETTLE {
                 match claimed.try_recv() {
@@ -93,11 +118,15 @@ impl Loop {
 async fn settle_batch(
     client: &Client,
     statement: &Statement,
-    batch: &[(i64, i32)],
+    batch: &[(i64, i32, Ctid)],
 ) -> Result<usize, Failed> {
-    let (ids, attempts): (Vec<i64>, Vec<i32>) = batch.iter().copied().unzip();
-    let rows = client.query(statement, &[&NODE, &ids, &attempts]).await?;
-    let completed: Vec<i64> = rows[0].get(0);
+    let ids: Vec<i64> = batch.iter().map(|(id, ..)| *id).collect();
+    let attempts: Vec<i32> = batch.iter().map(|(_, attempt, _)| *attempt).collect();
+    let ctids: Vec<Ctid> = batch.iter().map(|(.., ctid)| *ctid).collect();
+    let row = client
+        .query_one(statement, &[&NODE, &ids, &attempts, &ctids])
+        .await?;
+    let completed: Vec<i64> = row.get(0);
     Ok(completed.len())
 }
 

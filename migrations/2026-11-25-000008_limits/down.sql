@@ -1,4 +1,3 @@
-drop function claim_limited(bigint, text, text[], bigint, bigint);
 drop function is_first(text, text, bigint);
 drop function tokens_by(double precision, timestamptz, integer, bigint, timestamptz);
 drop table limit_keys;

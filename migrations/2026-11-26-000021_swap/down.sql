@@ -1,4 +1,3 @@
-drop function claim_limited(bigint, text, text[], integer[], bigint, bigint);
 drop function first_waiting(text, text[], integer[]);
 drop function can_run(text, integer, text[], integer[]);
 alter table nodes drop column code_versions, drop column args_versions;

@@ -307,5 +307,6 @@ fn plainly(settlement: &Settlement, error: &Error) -> Settlement {
         transition,
         diagnostics: None,
         has_trail: settlement.has_trail,
+        ctid: settlement.ctid,
     }
 }

@@ -299,11 +299,11 @@ fn hand_over(loans: Vec<Loan>, rows: Vec<CallRow>, enqueued: Vec<Enqueued>) -> W
     };
     let mut born: Vec<(Loan, Vec<ClaimedJob>)> = loans.into_iter().map(with_jobs).collect();
     let mut waiting = Vec::new();
-    for (row, Enqueued { id, claimed_at }) in rows.into_iter().zip(&enqueued) {
+    for (row, Enqueued { birth, .. }) in rows.into_iter().zip(&enqueued) {
         let mut born = born.iter_mut();
         let of_queue = born.find(|(loan, _)| *loan.asks.queue == *row.queue);
-        match (claimed_at, of_queue) {
-            (Some(at), Some((_, jobs))) => jobs.push(ClaimedJob::at_birth(row, *id, *at)),
+        match (birth, of_queue) {
+            (Some(birth), Some((_, jobs))) => jobs.push(ClaimedJob::at_birth(row, *birth)),
             _ => waiting.push(row),
         }
     }

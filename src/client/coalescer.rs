@@ -91,12 +91,12 @@ impl Coalescer {
     /// Writes the rows, for whoever waits for them here. If it fails they come back.
     async fn write(&self, rows: Vec<CallRow>) -> Result<Vec<(JobId, Fate)>, (Error, Vec<CallRow>)> {
         let written = self.births.enqueue(&self.store, rows).await?;
-        let fate = |claimed_at: Option<_>| match claimed_at {
+        let fate = |birth: Option<_>| match birth {
             Some(_) => Fate::Claimed,
             None => Fate::Waits,
         };
         let written = written.rows.iter();
-        Ok(written.map(|row| (row.id, fate(row.claimed_at))).collect())
+        Ok(written.map(|row| (row.id, fate(row.birth))).collect())
     }
 
     async fn insert_one_by_one(&self, rows: &[CallRow], answers: Vec<Answer>) {

@@ -230,6 +230,7 @@ impl<J> Batched<J> {
             transition: Transition::Complete { output: None },
             diagnostics: None,
             has_trail: false,
+            ctid: None,
         }
     }
 }

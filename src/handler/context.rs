@@ -361,6 +361,7 @@ impl Completion {
             transition: Transition::Complete { output: None },
             diagnostics: None,
             has_trail: false,
+            ctid: None,
         };
         let store = self.client.store();
         let accepted = store.settle_on(executor, self.node, &[settlement]).await?;

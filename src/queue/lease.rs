@@ -273,6 +273,7 @@ impl Lease {
                 transition,
                 diagnostics,
                 has_trail: self.0.has_trail,
+                ctid: self.0.job.ctid,
             },
             queue: Arc::clone(&self.0.queue),
             priority: self.0.job.priority,

@@ -13,6 +13,7 @@ use diesel::sql_types::{
 };
 
 use super::ctid::{Ctid, Tid};
+use super::enqueue::Birth;
 use super::pool::{PgRow, Session, is_conflict};
 use super::statement::{Bind, Statement, typed};
 use super::{CallRow, Store};
@@ -68,9 +69,9 @@ pub(crate) struct ClaimedJob {
     enqueued_us: i64,
     /// From when it could have been claimed to the claim, by the database's clock.
     waited_us: u64,
-    rare: Option<Box<Rare>>,
     /// Where its row lay when it was claimed; a hint.
     pub(crate) ctid: Option<Ctid>,
+    rare: Option<Box<Rare>>,
 }
 
 /// What few jobs have.
@@ -90,7 +91,7 @@ pub(crate) struct Rare {
 
 impl ClaimedJob {
     /// What `row` has become, which was claimed as it was enqueued.
-    pub(crate) fn at_birth(row: CallRow, id: JobId, enqueued_at: DateTime<Utc>) -> Self {
+    pub(crate) fn at_birth(row: CallRow, birth: Birth) -> Self {
         let is_plain = row.max_attempts.is_none()
             && row.time_limit_ms.is_none()
             && row.backoff.is_none()
@@ -106,17 +107,17 @@ impl ClaimedJob {
             ..Rare::default()
         };
         Self {
-            id,
+            id: birth.id,
             attempt: Attempt::from_i32(1),
             kind: row.kind.into(),
             priority: row.priority,
-            enqueued_us: enqueued_at.timestamp_micros(),
+            enqueued_us: birth.enqueued_at.timestamp_micros(),
             version: row.version,
             fingerprint: row.fingerprint,
             payload: row.payload,
             waited_us: 0,
+            ctid: Some(birth.ctid),
             rare: (!is_plain).then(|| Box::new(rare)),
-            ctid: None,
         }
     }
 
@@ -318,8 +319,8 @@ impl Reader {
             enqueued_us: enqueued.0 + EPOCH_US,
             // Below zero where the server's clock was set back.
             waited_us: u64::try_from(waited_us).unwrap_or_default(),
-            rare: rare.map(|columns| Box::new(Rare::from(columns))),
             ctid: read_ctid(row, 10)?,
+            rare: rare.map(|columns| Box::new(Rare::from(columns))),
         })
     }
 

@@ -3,6 +3,8 @@
 //! A new version of the row lies elsewhere, and the place may be another row's some day: who looks for a row
 //! there must know it by more.
 
+use std::num::NonZero;
+
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, Output, ToSql};
@@ -16,7 +18,7 @@ const TID: i32 = 27;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub(crate) struct Ctid {
     block: u32,
-    row: u16,
+    row: NonZero<u16>,
 }
 
 /// Its type in SQL.
@@ -29,7 +31,7 @@ impl FromSql<Tid, Pg> for Ctid {
         let [a, b, c, d, e, f] = value.as_bytes().try_into()?;
         Ok(Self {
             block: u32::from_be_bytes([a, b, c, d]),
-            row: u16::from_be_bytes([e, f]),
+            row: NonZero::try_from(u16::from_be_bytes([e, f]))?,
         })
     }
 }
@@ -46,7 +48,7 @@ impl ToSql<Array<Tid>, Pg> for Ctids {
 
 impl Ctid {
     fn to_bytes(&self) -> [u8; 6] {
-        let ([a, b, c, d], [e, f]) = (self.block.to_be_bytes(), self.row.to_be_bytes());
+        let ([a, b, c, d], [e, f]) = (self.block.to_be_bytes(), self.row.get().to_be_bytes());
         [a, b, c, d, e, f]
     }
 }

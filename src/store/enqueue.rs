@@ -11,6 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use super::Store;
 use super::call_row::{CallRow, Columns, common};
+use super::ctid::{Ctid, Tid};
 use super::executor::{Executor, OwnQuery};
 use super::pool::Session;
 use super::statement::{Bind, Statement, typed};
@@ -35,12 +36,37 @@ pub(crate) struct Wanted {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Enqueued {
     pub(crate) id: JobId,
-    /// When, if it was claimed by that.
-    pub(crate) claimed_at: Option<DateTime<Utc>>,
+    /// If it was claimed by that.
+    pub(crate) birth: Option<Birth>,
 }
 
-/// Ids, whether each is claimed, and when it was enqueued.
-type Births = (Vec<i64>, Vec<bool>, Vec<DateTime<Utc>>);
+/// A row that was claimed as it was inserted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth {
+    pub(crate) id: JobId,
+    pub(crate) enqueued_at: DateTime<Utc>,
+    pub(crate) ctid: Ctid,
+}
+
+/// Ids, whether each is claimed, when it was enqueued, and where its row is.
+type Births = (Vec<i64>, Vec<bool>, Vec<DateTime<Utc>>, Vec<Ctid>);
+type BirthTypes = (Array<BigInt>, Array<Bool>, Array<Timestamptz>, Array<Tid>);
+
+fn enqueued((ids, are_claimed, times, ctids): Births) -> impl Iterator<Item = Enqueued> {
+    let rows = ids.into_iter().zip(are_claimed).zip(times).zip(ctids);
+    rows.map(|(((id, is_claimed), enqueued_at), ctid)| {
+        let id = JobId::from_i64(id);
+        let birth = Birth {
+            id,
+            enqueued_at,
+            ctid,
+        };
+        Enqueued {
+            id,
+            birth: is_claimed.then_some(birth),
+        }
+    })
+}
 
 /// The columns as values for diesel. A macro, because the values borrow from one another.
 macro_rules! diesel_binds {
@@ -108,10 +134,7 @@ impl Store {
         let mut session = self.clients().await?;
         let Some(wanted) = want() else {
             let ids = insert(&mut session, &self.sql().enqueue, rows).await?;
-            let enqueued = |id| Enqueued {
-                id,
-                claimed_at: None,
-            };
+            let enqueued = |id| Enqueued { id, birth: None };
             return Ok(ids.into_iter().map(enqueued).collect());
         };
         let columns = Columns::of(rows);
@@ -129,20 +152,9 @@ impl Store {
         let binds = [&of_calls[..], &of_node[..]].concat();
         let statement = &self.sql().enqueue_claimed;
         let answers = session
-            .fetch::<(Array<BigInt>, Array<Bool>, Array<Timestamptz>), Births>(
-                VERB, statement, &binds,
-            )
+            .fetch::<BirthTypes, Births>(VERB, statement, &binds)
             .await?;
-        let enqueued = |((id, is_claimed), enqueued_at): ((_, bool), _)| Enqueued {
-            id: JobId::from_i64(id),
-            claimed_at: is_claimed.then_some(enqueued_at),
-        };
-        let rows = answers
-            .into_iter()
-            .flat_map(|(ids, are_claimed, enqueued_at)| {
-                ids.into_iter().zip(are_claimed).zip(enqueued_at)
-            });
-        Ok(rows.map(enqueued).collect())
+        Ok(answers.into_iter().flat_map(enqueued).collect())
     }
 
     /// Begins a bulk enqueue: several statements in one transaction, all or nothing.

@@ -56,6 +56,14 @@ const MIGRATIONS: &[Migration] = &[
         version: "20261126000021",
         up: include_str!("../../migrations/2026-11-26-000021_swap/up.sql"),
     },
+    Migration {
+        version: "20261126000030",
+        up: include_str!("../../migrations/2026-11-26-000030_lean/up.sql"),
+    },
+    Migration {
+        version: "20261126000031",
+        up: include_str!("../../migrations/2026-11-26-000031_limited_claims/up.sql"),
+    },
 ];
 
 /// A migration may take longer than other statements: as long as so many of them.

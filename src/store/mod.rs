@@ -23,6 +23,7 @@ mod migrate;
 mod nodes;
 mod notify;
 mod numbers;
+
 mod ordering;
 mod pack;
 mod pool;

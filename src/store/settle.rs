@@ -5,12 +5,13 @@ use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
 use super::Store;
+use super::ctid::{Ctid, Ctids, Tid};
 use super::executor::{Executor, OwnQuery};
 use super::numbers::Numbers;
 use super::pool::Session;
 use super::statement::{Bind, typed};
 use crate::Error;
-use crate::job::{Attempt, JobId, NodeId, Transition};
+use crate::job::{Attempt, Ids, JobId, NodeId, Transition};
 use crate::planted::{Bug, planted};
 
 const VERB: &str = "settle";
@@ -25,6 +26,8 @@ pub(crate) struct Settlement {
     pub(crate) diagnostics: Option<serde_json::Value>,
     /// The attempt knows that the job has left something on its way, which goes with its end.
     pub(crate) has_trail: bool,
+    /// Where its row lay when it was claimed.
+    pub(crate) ctid: Option<Ctid>,
 }
 
 impl Settlement {
@@ -129,31 +132,39 @@ impl Store {
         node: NodeId,
         settlements: impl Iterator<Item = &'a Settlement>,
     ) -> Result<Vec<JobId>, Error> {
-        let (plain, others): (Vec<_>, Vec<_>) =
+        let (plain, mut others): (Vec<_>, Vec<_>) =
             settlements.partition(|settlement| settlement.is_plain());
         let mut session = self.0.settle.session().await?;
         // First, so that texts which the database refuses hold none of them up.
         let mut accepted = self.write_plain(&mut session, node, &plain).await?;
+        if accepted.len() < plain.len() {
+            let completed: Ids = accepted.iter().copied().map(JobId::from_i64).collect();
+            others.extend(plain.iter().filter(|one| !completed.contains(&one.id)));
+        }
         accepted.extend(self.write_others(&mut session, node, &others).await?);
         Ok(accepted.into_iter().map(JobId::from_i64).collect())
     }
 
+    /// Those whose rows are where they were.
     async fn write_plain(
         &self,
         session: &mut Session,
         node: NodeId,
         plain: &[&Settlement],
     ) -> Result<Vec<i64>, Error> {
-        if plain.is_empty() {
+        let found = || plain.iter().filter_map(|one| Some((one, one.ctid?)));
+        let ctids = Ctids(found().map(|(_, ctid)| ctid).collect());
+        if ctids.0.is_empty() {
             return Ok(Vec::new());
         }
-        let ids = Numbers(plain.iter().map(|one| one.id.as_i64()).collect());
-        let attempts = Numbers(plain.iter().map(|one| one.attempt.as_i32()).collect());
+        let ids = Numbers(found().map(|(one, _)| one.id.as_i64()).collect());
+        let attempts = Numbers(found().map(|(one, _)| one.attempt.as_i32()).collect());
         let node = node.as_i64();
-        let binds: [&dyn Bind; 3] = [
+        let binds: [&dyn Bind; 4] = [
             &typed::<BigInt, _>(&node),
             &typed::<Array<BigInt>, _>(&ids),
             &typed::<Array<Integer>, _>(&attempts),
+            &typed::<Array<Tid>, _>(&ctids),
         ];
         let completed = session
             .fetch::<Array<BigInt>, Vec<i64>>("complete", &self.sql().complete, &binds)

@@ -76,7 +76,7 @@ async fn the_most_urgent_of_a_batch_are_claimed_at_birth() {
 /// A job as another process enqueues it, of which nobody here has heard.
 async fn unheard_of(stage: &Stage, kind: &str, priority: i16) -> JobId {
     let insert = "insert into callboard.jobs (queue, kind, state, priority, args_version, args_fingerprint, args) \
-                  select 'default', $1, 'available', $2, args_version, args_fingerprint, args from callboard.jobs \
+                  select 'default', $1::text, 'available', $2, args_version, args_fingerprint, args from callboard.jobs \
                    limit 1 returning id";
     // What its arguments look like, a job of ours shows.
     let later = call!(run()).run_in(Duration::from_secs(3_600));

@@ -205,3 +205,24 @@ async fn the_answer_of_an_older_attempt_changes_nothing() {
 async fn the_answer_of_another_node_changes_nothing() {
     a_stale_answer_is_refused("update callboard.jobs set node = node + 1").await;
 }
+
+/// As the wish to cancel it moves it, or a rewrite of the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_row_has_moved_is_completed_all_the_same() {
+    let (url, rows) = stage().await;
+    let board = Plan::new(&url).start().await;
+    let ids = board.client().enqueue_many([holding(), holding()]);
+    let ids = ids.await.unwrap();
+    until_ran(&rows, 2).await;
+    let moves = format!(
+        "update callboard.jobs set args = args where id = {}",
+        ids[1]
+    );
+    rows.batch_execute(&moves).await.unwrap();
+    open_gate(&rows, 1).await;
+    for id in ids {
+        completed_at(&board, id, 1).await;
+    }
+    nothing_is_left(&board, &rows, 2).await;
+    assert_eq!(board.counts().refused, 0);
+}

@@ -36,10 +36,11 @@ const HOT: [Hot; 8] = [
     Hot {
         name: "complete",
         sql: include_str!("../../src/store/sql/complete.sql"),
-        types: "bigint, bigint[], integer[]",
-        values: "7, '{1,2,3,4,5,6,7,8,9,10}', '{1,1,1,1,1,1,1,1,1,1}'",
+        types: "bigint, bigint[], integer[], tid[]",
+        values: "7, '{1,2,3,4,5,6,7,8,9,10}', '{1,1,1,1,1,1,1,1,1,1}', \
+                 '{\"(0,1)\",\"(0,2)\",\"(0,3)\",\"(0,4)\",\"(0,5)\",\"(0,6)\",\"(0,7)\",\"(0,8)\",\"(0,9)\",\"(0,10)\"}'",
         settings: ANSWERS,
-        index: "jobs_pkey",
+        index: "Tid Scan",
         most: 10,
     },
     Hot {

@@ -46,4 +46,5 @@ returning id, attempt, kind, priority, args_version, args_fingerprint, args, enq
           case when num_nonnulls(max_attempts, time_limit_ms, backoff, ordering_key, due_at, traceparent) > 0
                  or failures > 0 or deaths > 0 or is_limited
                then row(failures, deaths, max_attempts, time_limit_ms, backoff, ordering_key, is_limited, due_at,
-                        traceparent) end
+                        traceparent) end,
+          ctid

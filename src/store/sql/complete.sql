@@ -1,15 +1,16 @@
 -- Writes the commonest of answers, alone: these attempts are completed, without output. $1 is the node
--- that answers. Behind the same fence as every other (settle.sql), at less than a third of its price. An
--- attempt that has left something in checkpoints is settled there.
+-- that answers. Behind the same fence as every other (settle.sql), at a fifth of its price. An attempt that
+-- has left something in checkpoints is settled there.
 --
--- One index scan, whatever the planner believes of the table: "is true" keeps it from making a join of the
--- look at the attempts. That scan takes the ids in their order, so rows are locked in id order.
+-- Rows are found where they lay when they were claimed ($4), without a look into an index. Who is somewhere else
+-- by now (a wish to cancel makes a new version of a row) is not completed here, and settled there. Rows are
+-- locked in the order of their places, as by cancel.sql.
 --
 -- The ids of what was completed come back in one row: to send and to read a row for each costs more than
 -- all else that is done with the answer.
 with ended as (
     delete from callboard.jobs j
-     where j.id = any($2::bigint[]) and j.node = $1 and j.state = 'executing'
+     where j.ctid = any($4::tid[]) and j.node = $1 and j.state = 'executing'
        and ((j.id, j.attempt) in (select * from unnest($2::bigint[], $3::integer[]))) is true
     returning j.id, j.enqueued_at, j.attempted_at, j.node, j.attempt, j.queue, j.kind, j.errors
 ),

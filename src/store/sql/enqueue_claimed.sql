@@ -1,6 +1,6 @@
 -- As enqueue, and claims at once for a node ($17) those that it has asked for ($16): they are its own from
--- their birth, at attempt 1. Answers, in the order of the calls, with the ids, whether they are claimed, and
--- when they were enqueued.
+-- their birth, at attempt 1. Answers, in the order of the calls, with the ids, whether they are claimed,
+-- when they were enqueued, and where their rows are.
 --
 -- Claim order holds: nobody is claimed here while a job of its queue that is as urgent or more waits for a
 -- node that can run it ($18 and $20 side by side: the kinds of this one, and what it reads of each). Whoever
@@ -55,7 +55,8 @@ enqueued as (
                               from (select $1::text[] as queues, $2::text[] as kinds, $3::smallint[] as priorities,
                                            $7::integer[] as versions, $8::bigint[] as fingerprints,
                                            $13::boolean[] as are_repeated, $16::boolean[] as are_wanted) as given) as each) as call) as due
-    returning id, state = 'executing' as is_claimed, enqueued_at
+    returning id, state = 'executing' as is_claimed, enqueued_at, ctid
 )
-select coalesce(array_agg(id), '{}'), coalesce(array_agg(is_claimed), '{}'), coalesce(array_agg(enqueued_at), '{}')
+select coalesce(array_agg(id), '{}'), coalesce(array_agg(is_claimed), '{}'), coalesce(array_agg(enqueued_at), '{}'),
+       coalesce(array_agg(ctid), '{}')
   from enqueued

@@ -5,7 +5,8 @@ select id, attempt, kind, priority, args_version, args_fingerprint, args, enqueu
        case when num_nonnulls(max_attempts, time_limit_ms, backoff, ordering_key, due_at, traceparent) > 0
               or failures > 0 or deaths > 0 or is_limited
             then row(failures, deaths, max_attempts, time_limit_ms, backoff, ordering_key, is_limited, due_at,
-                     traceparent) end
+                     traceparent) end,
+       ctid
   from callboard.jobs
  where state = 'executing' and node = $1 and queue = $2
    and (id, attempt) not in (select * from unnest($3::bigint[], $4::integer[]))

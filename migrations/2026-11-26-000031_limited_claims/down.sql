@@ -1,0 +1,1 @@
+drop function claim_limited(bigint, text, text[], integer[], bigint, bigint);
