@@ -82,9 +82,9 @@ impl Loop {
                     ],
                 )
                 .await?;
-            let jobs = rows.iter().map(|row| (row.get(0), row.get(1), row.get(18)));
+            let jobs = rows.iter().map(|row| (row.get(0), row.get(1), row.get(10)));
             let mut jobs: Claimed = jobs.collect();
-            let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(12).len()).sum();
+            let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(6).len()).sum();
             assert!(bytes >= jobs.len() * 100, "every job has its payload");
             jobs.sort_unstable();
             above = match jobs.last() {
