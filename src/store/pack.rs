@@ -103,16 +103,20 @@ impl<'a> Pack<'a> {
 
 #[cfg(test)]
 mod tests {
+    use diesel::deserialize::FromSql;
+    use diesel::pg::PgValue;
+
     use super::*;
 
     fn held(id: i64, attempt: i32, kind: &str) -> Held {
+        let tid = std::num::NonZeroU32::new(27).unwrap();
         Held {
             id: JobId::from_i64(id),
             attempt: Attempt::from_i32(attempt),
             priority: 0,
             kind: kind.into(),
             enqueued_at: PgTimestamp(0),
-            place: RowPlace([0, 0, 0, 0, 0, id as u8]),
+            ctid: Ctid::from_sql(PgValue::new(&[0, 0, 0, 0, 0, id as u8], &tid)).unwrap(),
         }
     }
 
