@@ -42,12 +42,12 @@ pub(super) struct Ctids(pub(super) Vec<Ctid>);
 
 impl ToSql<Array<Tid>, Pg> for Ctids {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        numbers::write(out, TID, self.0.iter().map(Ctid::to_bytes))
+        numbers::write(out, TID, self.0.iter().copied().map(Ctid::to_bytes))
     }
 }
 
 impl Ctid {
-    fn to_bytes(&self) -> [u8; 6] {
+    fn to_bytes(self) -> [u8; 6] {
         let ([a, b, c, d], [e, f]) = (self.block.to_be_bytes(), self.row.get().to_be_bytes());
         [a, b, c, d, e, f]
     }
