@@ -140,7 +140,8 @@ mod chosen {
 
     /// The statement of a verb, with the bug if it is planted there.
     pub(crate) fn sql(verb: &str, text: &str) -> String {
-        let here = |(bug, of, _, _): &&Change| *of == verb && planted(*bug);
+        let of_verb = verb.strip_suffix("_many").unwrap_or(verb);
+        let here = |(bug, of, _, _): &&Change| *of == of_verb && planted(*bug);
         CHANGES
             .iter()
             .filter(here)

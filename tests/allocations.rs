@@ -49,7 +49,7 @@ async fn connect(database: &ThrowawayDatabase) -> Client {
 /// large, and the same each time.
 async fn drain(board: &Board, jobs: &Client, lock: &Client) {
     let (ran, completed) = (RUNS.load(Ordering::Relaxed), board.counts().completed);
-    let hold = "begin; lock table callboard.history in share mode";
+    let hold = "begin; lock table callboard.history, callboard.history_batches in share mode";
     lock.batch_execute(hold).await.unwrap();
     jobs.batch_execute("commit").await.unwrap();
     board.client().wake("default");

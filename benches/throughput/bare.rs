@@ -141,7 +141,7 @@ impl Loops {
     async fn warm(place: &Place) -> Result<Self, Failed> {
         let (claim, complete) = (
             include_str!("../../src/store/sql/claim.sql"),
-            include_str!("../../src/store/sql/complete.sql"),
+            include_str!("../../src/store/sql/complete_many.sql"),
         );
         let claims = "set enable_seqscan = off; set synchronous_commit = off";
         let answers = "set enable_seqscan = off; set enable_bitmapscan = off";

@@ -31,7 +31,7 @@ alter table express_batches
     alter ids set storage external,
     alter attempts set storage external;
 
--- What the lane has completed: a row for many jobs, since a row for each costs more than all else that becomes of
+-- What was completed together: a row for many jobs, since a row for each costs more than all else that becomes of
 -- them. Only first attempts are here; others may have errors, and are in history.
 create table history_batches (
     node         bigint      not null,

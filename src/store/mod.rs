@@ -109,6 +109,7 @@ statements!(
     claim,
     claim_limited,
     complete,
+    complete_many,
     condemn,
     count_limited,
     dead,

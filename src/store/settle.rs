@@ -16,6 +16,9 @@ use crate::planted::{Bug, planted};
 
 const VERB: &str = "settle";
 
+/// From so many on it pays to look which of them can go into the history together.
+const MANY: usize = 100;
+
 /// An answer that is owed to the board.
 #[derive(Debug)]
 pub(crate) struct Settlement {
@@ -166,8 +169,12 @@ impl Store {
             &typed::<Array<Integer>, _>(&attempts),
             &typed::<Array<Tid>, _>(&ctids),
         ];
+        let statement = match ctids.0.len() < MANY {
+            true => &self.sql().complete,
+            false => &self.sql().complete_many,
+        };
         let completed = session
-            .fetch::<Array<BigInt>, Vec<i64>>("complete", &self.sql().complete, &binds)
+            .fetch::<Array<BigInt>, Vec<i64>>("complete", statement, &binds)
             .await?;
         Ok(completed.into_iter().flatten().collect())
     }

@@ -146,7 +146,7 @@ async fn an_attempt_that_lost_its_lease_cannot_complete_its_job() {
     let job = client.job(id).await.unwrap().unwrap();
     assert_eq!(job.output, Some("the one that counts".into()));
     assert_eq!(
-        number(&rows, "select count(*) from callboard.history").await,
+        number(&rows, "select count(*) from callboard.finished_jobs").await,
         1
     );
 }

@@ -297,7 +297,7 @@ async fn a_drain_waits_for_what_is_there_and_for_nothing_else() {
     let calls = (0..100).map(|_| call!(note()));
     client.enqueue_many(calls).await.unwrap();
     client.queue("default").drain().await.unwrap();
-    let completed = "select count(*) from callboard.history";
+    let completed = "select count(*) from callboard.finished_jobs";
     assert_eq!(number(&rows, completed).await, 100);
 
     // Jobs that come later do not hold it up.

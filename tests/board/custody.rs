@@ -33,9 +33,10 @@ fn has_crashed(job: &JobInfo) -> bool {
 async fn nothing_is_left(board: &Board, rows: &tokio_postgres::Client, finished: i64) {
     until_confirmed(board).await;
     assert_eq!(number(rows, "select count(*) from callboard.jobs").await, 0);
-    let history = "select count(distinct id) from callboard.history where state = 'completed'";
+    let history =
+        "select count(distinct id) from callboard.finished_jobs where state = 'completed'";
     assert_eq!(number(rows, history).await, finished);
-    let twice = "select count(*) - count(distinct id) from callboard.history";
+    let twice = "select count(*) - count(distinct id) from callboard.finished_jobs";
     assert_eq!(number(rows, twice).await, 0);
     board.shutdown().await.unwrap();
 }
@@ -107,7 +108,7 @@ async fn killed_ledger_leaves_its_unwritten_answers_to_its_successor() {
     // Nothing can be written to the history, so the ledger waits in the middle of its write.
     let observer = crate::support::sql::connect(&url).await;
     let stopper = rows.transaction().await.unwrap();
-    let lock = "lock table callboard.history in share mode";
+    let lock = "lock table callboard.history, callboard.history_batches in share mode";
     stopper.batch_execute(lock).await.unwrap();
     open_gate(&observer, 1).await;
     eventually("the ledger waits", || async {
@@ -190,7 +191,7 @@ async fn a_stale_answer_is_refused(change: &str) {
         "the row is as it was"
     );
     assert_eq!(
-        number(&rows, "select count(*) from callboard.history").await,
+        number(&rows, "select count(*) from callboard.finished_jobs").await,
         0
     );
     board.shutdown().await.unwrap();

@@ -135,7 +135,7 @@ async fn a_question_cut_off_at_any_await_leaves_its_connection_fit_or_closed() {
 /// Every job is in one place.
 async fn each_in_one_place(beside: &Beside, jobs: i64) {
     let places = "select count(*) from (select id from callboard.jobs union all \
-                  select id from callboard.history union all select id from callboard.dead_letters) as place";
+                  select id from callboard.finished_jobs union all select id from callboard.dead_letters) as place";
     assert_eq!(beside.count(places).await, jobs);
 }
 
@@ -234,7 +234,7 @@ async fn actors_killed_at_random_awaits_leave_nothing_open_and_no_job_behind() {
         &["liveness"],
     ];
     let beside = Beside::at(&url).await;
-    let finished = "select count(*) from callboard.history";
+    let finished = "select count(*) from callboard.finished_jobs";
     let mut kills = 0;
     while kills < 200 || beside.count(finished).await < i64::from(JOBS) {
         // Chosen among all awaits by the time that passes.
@@ -253,7 +253,8 @@ async fn actors_killed_at_random_awaits_leave_nothing_open_and_no_job_behind() {
         (beside.count("select count(*) from callboard.jobs").await == 0).then_some(())
     })
     .await;
-    let completed = "select count(distinct id) from callboard.history where state = 'completed'";
+    let completed =
+        "select count(distinct id) from callboard.finished_jobs where state = 'completed'";
     assert_eq!(beside.count(completed).await, i64::from(JOBS));
     assert_eq!(beside.count(finished).await, i64::from(JOBS));
     eventually("everything is answered", || async {

@@ -97,7 +97,7 @@ async fn what_a_killed_ledger_had_sent_counts_as_what_it_did() {
     let later = board.client().enqueue(call!(note())).await.unwrap();
     until_state(board.client(), later, JobState::Completed).await;
     until_completed(&board, 6).await;
-    let history = "select count(*) from callboard.history where state = 'completed'";
+    let history = "select count(*) from callboard.finished_jobs where state = 'completed'";
     assert_eq!(number(&rows, history).await, 6);
     board.shutdown().await.unwrap();
 }

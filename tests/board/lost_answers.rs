@@ -114,7 +114,7 @@ impl Stage {
             number(&self.rows, "select count(*) from callboard.jobs").await,
             0
         );
-        let history = "select count(*) from callboard.history where state = 'completed'";
+        let history = "select count(*) from callboard.finished_jobs where state = 'completed'";
         assert_eq!(number(&self.rows, history).await, 1 + jobs);
         assert_eq!(self.runs.load(Ordering::SeqCst), runs);
         assert_eq!(self.board.counts().refused, 0);

@@ -23,7 +23,7 @@ struct Hot {
 
 const ANSWERS: &str = "set enable_bitmapscan = off;";
 
-const HOT: [Hot; 8] = [
+const HOT: [Hot; 9] = [
     Hot {
         name: "claim",
         sql: include_str!("../../src/store/sql/claim.sql"),
@@ -36,6 +36,16 @@ const HOT: [Hot; 8] = [
     Hot {
         name: "complete",
         sql: include_str!("../../src/store/sql/complete.sql"),
+        types: "bigint, bigint[], integer[], tid[]",
+        values: "7, '{1,2,3,4,5,6,7,8,9,10}', '{1,1,1,1,1,1,1,1,1,1}', \
+                 '{\"(0,1)\",\"(0,2)\",\"(0,3)\",\"(0,4)\",\"(0,5)\",\"(0,6)\",\"(0,7)\",\"(0,8)\",\"(0,9)\",\"(0,10)\"}'",
+        settings: ANSWERS,
+        index: "Tid Scan",
+        most: 10,
+    },
+    Hot {
+        name: "complete_many",
+        sql: include_str!("../../src/store/sql/complete_many.sql"),
         types: "bigint, bigint[], integer[], tid[]",
         values: "7, '{1,2,3,4,5,6,7,8,9,10}', '{1,1,1,1,1,1,1,1,1,1}', \
                  '{\"(0,1)\",\"(0,2)\",\"(0,3)\",\"(0,4)\",\"(0,5)\",\"(0,6)\",\"(0,7)\",\"(0,8)\",\"(0,9)\",\"(0,10)\"}'",

@@ -25,7 +25,7 @@ async fn two_processes_share_a_queue_and_run_every_job_once() {
     let calls = (0..JOBS).map(|_| call!(note()));
     client.enqueue_many(calls).await.unwrap();
     eventually("all jobs are completed", || async {
-        let completed = "select count(*) from callboard.history where state = 'completed'";
+        let completed = "select count(*) from callboard.finished_jobs where state = 'completed'";
         (number(&rows, completed).await == JOBS).then_some(())
     })
     .await;

@@ -55,7 +55,7 @@ async fn a_thousand_jobs_take_a_handful_of_statements() {
     let before = sent();
 
     // The first answers wait for the table; whatever is answered meanwhile goes together after that.
-    let lock = "begin; lock table callboard.history in share mode";
+    let lock = "begin; lock table callboard.history, callboard.history_batches in share mode";
     rows.batch_execute(lock).await.unwrap();
     let calls = (0..JOBS).map(|_| call!(run()));
     board.client().enqueue_many(calls).await.unwrap();

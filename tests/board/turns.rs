@@ -319,7 +319,8 @@ async fn transactions_of_many_strangers_neither_deadlock_nor_lose_a_turn() {
         (left == 0).then_some(())
     })
     .await;
-    let done = "select count(*) from callboard.history where state = 'completed' and attempt = 1";
+    let done =
+        "select count(*) from callboard.finished_jobs where state = 'completed' and attempt = 1";
     assert_eq!(number(&rows, done).await, 6 * 20 * KEYS as i64);
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
     assert_eq!(number(&rows, deadlocks).await, 0);

@@ -13,7 +13,7 @@
 -- The state is a literal, so that the partial indexes serve. ($4, $5) is a lower bound that spares
 -- the walk over dead index entries; it is a hint and left out (the smallest values) now and then.
 update callboard.jobs
-   set state = 'executing', attempt = attempt + 1, node = $1, attempted_at = clock_timestamp()
+   set state = 'executing', attempt = attempt + 1, node = $1, attempted_at = (select clock_timestamp())
  where ctid = any(
        array(select j.ctid from callboard.jobs j
               where not exists (select from callboard.limits where queue = $2)

@@ -33,7 +33,7 @@ with enqueued as (
                            unnest($12::text[]) as ordering_key, unnest(are_repeated) as is_repeated,
                            unnest($14::text[]) as limit_key, unnest($15::text[]) as traceparent,
                            queues, kinds, priorities, versions, fingerprints, are_repeated,
-                           clock_timestamp() as now
+                           (select clock_timestamp()) as now
                       from (select $1::text[] as queues, $2::text[] as kinds, $3::smallint[] as priorities,
                                    $7::integer[] as versions, $8::bigint[] as fingerprints,
                                    $13::boolean[] as are_repeated) as given) as call) as due

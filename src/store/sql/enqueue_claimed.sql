@@ -51,7 +51,7 @@ enqueued as (
                                    unnest($14::text[]) as limit_key, unnest($15::text[]) as traceparent,
                                    unnest(are_wanted) as is_wanted,
                                    queues, kinds, priorities, versions, fingerprints, are_repeated, are_wanted,
-                                   clock_timestamp() as now
+                                   (select clock_timestamp()) as now
                               from (select $1::text[] as queues, $2::text[] as kinds, $3::smallint[] as priorities,
                                            $7::integer[] as versions, $8::bigint[] as fingerprints,
                                            $13::boolean[] as are_repeated, $16::boolean[] as are_wanted) as given) as each) as call) as due

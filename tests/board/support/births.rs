@@ -125,7 +125,7 @@ impl Stage {
     /// Whether a job was claimed by its own enqueue.
     pub async fn is_born(&self, id: JobId) -> bool {
         let born = "with every as (select id, attempted_at, enqueued_at from callboard.jobs union all \
-                                   select id, attempted_at, enqueued_at from callboard.history) \
+                                   select id, attempted_at, enqueued_at from callboard.finished_jobs) \
                     select count(*) from every where attempted_at = enqueued_at and id = ";
         number(&self.rows, &format!("{born}{}", id.as_i64())).await == 1
     }
@@ -176,7 +176,7 @@ impl Stage {
     /// Every job is completed, after one run at its first attempt.
     pub async fn each_ran_once(&self, jobs: u32) {
         eventually("every job is completed", || async {
-            let completed = "select count(*) from callboard.history";
+            let completed = "select count(*) from callboard.finished_jobs";
             let completed = number(&self.rows, completed).await - self.completed_before().await;
             (completed == i64::from(jobs)).then_some(())
         })
@@ -192,7 +192,7 @@ impl Stage {
     pub async fn completed_before(&self) -> i64 {
         let ran = self.shared.order.lock().unwrap().clone();
         let ran: Vec<i64> = ran.into_iter().map(JobId::as_i64).collect();
-        let others = "select count(*) from callboard.history where id <> all($1)";
+        let others = "select count(*) from callboard.finished_jobs where id <> all($1)";
         self.rows.query_one(others, &[&ran]).await.unwrap().get(0)
     }
 
