@@ -24,8 +24,12 @@ impl Hasher for IdHasher {
     }
 
     fn write_i64(&mut self, id: i64) {
+        self.write_u64(id.cast_unsigned());
+    }
+
+    fn write_u64(&mut self, word: u64) {
         // The golden ratio, and both halves of the product: its low bits alone would keep a stride.
-        let product = u128::from(self.0 ^ id.cast_unsigned()) * 0x9E37_79B9_7F4A_7C15;
+        let product = u128::from(self.0 ^ word) * 0x9E37_79B9_7F4A_7C15;
         self.0 = (product >> 64) as u64 ^ product as u64;
     }
 

@@ -40,8 +40,11 @@ use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasherDefault;
 
 use serde::de::DeserializeOwned;
+
+use super::by_id::IdHasher;
 
 /// Bytes of a description before it is cut; the fingerprint covers all of it.
 const MAX_DESCRIPTION: usize = 8 * 1024;
@@ -109,7 +112,7 @@ impl Traced {
 }
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<TypeId, Traced>> = RefCell::default();
+    static KNOWN: RefCell<HashMap<TypeId, Traced, BuildHasherDefault<IdHasher>>> = RefCell::default();
 }
 
 /// The fingerprint of `T`, traced once per thread.
