@@ -3,6 +3,7 @@
 //! What is lost if this is cut off at any await: nothing. Whoever calls it calls it again, and what it does
 //! a second time does no harm.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::desk::{Desk, Held};
@@ -22,7 +23,12 @@ pub(crate) async fn staff(
     workers: &SupervisorRef,
 ) -> Result<(), SupervisorError> {
     let snapshot = workers.snapshot();
-    let child = |seat: &Seat| -> Option<&ChildInfo> { Some(&snapshot.find(&[&seat.name])?.info) };
+    let there: HashMap<&str, &ChildInfo> = snapshot
+        .children
+        .iter()
+        .map(|worker| (&*worker.info.id, &worker.info))
+        .collect();
+    let child = |seat: &Seat| there.get(&*seat.name).copied();
     let held = match office.custody.is_held_in(&desk.queue.name) {
         true => Held::Something,
         false => Held::Nothing,
