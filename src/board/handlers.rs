@@ -155,7 +155,7 @@ impl Handlers {
         let seats = desks.flat_map(|desk| desk.seats_taken());
         let busy: Vec<(Arc<Registered>, u32)> = seats
             .filter_map(|seat| seat.occupation())
-            .map(|now| (now.handler, now.jobs))
+            .map(|now| (Arc::clone(&now.by.handler), now.jobs))
             .collect();
         let info = |handler: &Arc<Registered>, is_current| {
             let by_it = busy.iter().filter(|(by, _)| Arc::ptr_eq(by, handler));

@@ -15,11 +15,9 @@ use super::pulse::{Pulse, Tick};
 use crate::Error;
 use crate::event::Event;
 use crate::job::{Failure, Ids, JobId, Transition};
-use crate::queue::{Answer, Office, Patience, Unwritten};
+use crate::queue::{Answer, BATCH, Office, Patience, Unwritten};
 use crate::store::{Settlement, TurnAfter};
 
-/// How many answers one statement takes at most.
-const BATCH: usize = 2_000;
 /// How long the last write may take when the board stops.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 /// How long followers of attempts may take for the last of them when the board stops.
@@ -120,7 +118,7 @@ impl LedgerState {
     /// Writes one batch, if there is one.
     async fn write(&mut self) -> Result<(), Error> {
         self.office.outbox.looked();
-        if self.unwritten.batch(BATCH).is_empty() {
+        if self.unwritten.batch().is_empty() {
             return Ok(());
         }
         let was_sent = self.unwritten.sending();
@@ -137,14 +135,19 @@ impl LedgerState {
             )
             .await?;
         }
-        let confirmed = self.office.outbox.confirm(&mut self.unwritten);
+        let mut confirmed = self.office.outbox.confirm(&mut self.unwritten);
         self.patience.succeeded();
         self.say_how_it_goes(written.why_refused.as_ref());
         self.office
             .tell_written(&confirmed, &written.accepted, took);
         let is_next_suspect_free = confirmed.iter().any(|answer| answer.alone.is_some());
-        let keys = confirmed.into_iter().filter_map(|answer| answer.ordering);
-        self.office.client.turn(TurnAfter::End, keys);
+        let keys = confirmed
+            .iter_mut()
+            .filter_map(|answer| answer.ordering.take());
+        self.office
+            .client
+            .turn(TurnAfter::End, keys.map(|key| *key));
+        self.unwritten.reuse(confirmed);
         if is_next_suspect_free {
             self.office.wakeups.wake_queues();
         }

@@ -42,7 +42,7 @@ fn report(
 ) -> WorkerReport {
     let current = seat.occupation().map(|now| {
         let attempt = (now.job, now.attempt);
-        CurrentAttempt::new(attempt, &now.handler.kind.name, at(now.since), now.jobs)
+        CurrentAttempt::new(attempt, &now.by.handler.kind.name, at(now.since), now.jobs)
     });
     WorkerReport {
         queue: queue.to_owned(),

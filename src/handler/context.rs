@@ -18,6 +18,15 @@ use crate::job::{Attempt, JobId, NodeId, Transition};
 use crate::store::{Executor, Settlement};
 use crate::{BoxError, Error};
 
+/// Where a worker's attempts run, one after the other.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) queue: Arc<str>,
+    pub(crate) worker: Arc<str>,
+    pub(crate) node: NodeId,
+    pub(crate) client: Client,
+}
+
 /// What an attempt is born with.
 #[derive(Debug)]
 pub(crate) struct ContextParts {
@@ -26,12 +35,9 @@ pub(crate) struct ContextParts {
     pub(crate) failures: u32,
     pub(crate) max_attempts: u32,
     pub(crate) kind: Arc<str>,
-    pub(crate) queue: Arc<str>,
-    pub(crate) worker: Arc<str>,
+    pub(crate) place: Arc<Place>,
     pub(crate) enqueued_at: DateTime<Utc>,
     pub(crate) deadline: Instant,
-    pub(crate) node: NodeId,
-    pub(crate) client: Client,
     pub(crate) signal: StopSignal,
     pub(crate) span: tracing::Span,
     pub(crate) attachments: Attachments,
@@ -93,8 +99,8 @@ impl Context {
 
     pub(super) fn post(&self) -> Post {
         Post {
-            client: self.parts.client.clone(),
-            node: self.parts.node,
+            client: self.parts.place.client.clone(),
+            node: self.parts.place.node,
         }
     }
 
@@ -146,7 +152,7 @@ impl Context {
     /// The queue it was claimed from.
     #[must_use]
     pub fn queue(&self) -> &str {
-        &self.parts.queue
+        &self.parts.place.queue
     }
 
     /// What a [stage](crate::queue::Through) of the queue has attached to the job, of this type.
@@ -158,7 +164,7 @@ impl Context {
     /// The worker that runs it: its id in the queue's part of the tree.
     #[must_use]
     pub fn worker(&self) -> &str {
-        &self.parts.worker
+        &self.parts.place.worker
     }
 
     /// When the job was enqueued, by the database's clock.
@@ -184,13 +190,13 @@ impl Context {
     /// The process that runs this attempt.
     #[must_use]
     pub fn node(&self) -> NodeId {
-        self.parts.node
+        self.parts.place.node
     }
 
     /// The client of this board, to enqueue more.
     #[must_use]
     pub fn client(&self) -> &Client {
-        &self.parts.client
+        &self.parts.place.client
     }
 
     /// The trace context of who enqueued the job, as W3C's `traceparent`, if there was one: see
@@ -228,7 +234,7 @@ impl Context {
     ///
     /// [`Error::is_config`] when the queue's factory builds something else, or there is none.
     pub fn state<S: Send + 'static>(&mut self) -> Result<&mut S, Error> {
-        let (queue, found) = (&self.parts.queue, self.state.type_name());
+        let (queue, found) = (&self.parts.place.queue, self.state.type_name());
         let wanted = std::any::type_name::<S>();
         self.state.get::<S>().ok_or_else(|| {
             Error::config(format!(
@@ -280,8 +286,8 @@ impl Context {
         Completion {
             id: self.parts.id,
             attempt: self.parts.attempt,
-            node: self.parts.node,
-            client: self.parts.client.clone(),
+            node: self.parts.place.node,
+            client: self.parts.place.client.clone(),
             lane_exit: self.parts.lane_exit.clone(),
             completed: self.completed(),
         }
@@ -321,7 +327,7 @@ impl Context {
         let blocking = Blocking {
             token: self.parts.signal.token().child_token(),
             deadline: self.parts.deadline,
-            client: self.parts.client.clone(),
+            client: self.parts.place.client.clone(),
             trail,
         };
         // Dropping this future at a time limit must reach the thread.

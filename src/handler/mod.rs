@@ -33,7 +33,7 @@ pub use batch_job::{BatchJob, Batching, DEFAULT_BATCH_SIZE};
 pub use batched::Batched;
 pub(crate) use batched::Unanswered;
 pub use context::{Blocking, Completion, Context, Stopped};
-pub(crate) use context::{ContextParts, InTransaction};
+pub(crate) use context::{ContextParts, InTransaction, Place};
 pub(crate) use current::CurrentRegistry;
 pub use erased::Handler;
 pub use function::{Callable, Function, FunctionHandler, call_of, function_of, handler_of};

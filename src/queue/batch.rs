@@ -12,6 +12,7 @@ use super::executor::{JobPanicked, Workplace, answer_unbegun, occupation};
 use super::guard::{Guard, Guarded};
 use super::lease::Lease;
 use super::performing::{cut_off, timed_out};
+use super::seat::Bench;
 use super::{Counters, span};
 use crate::BoxError;
 use crate::handler::{
@@ -61,13 +62,14 @@ impl Workplace {
         let now = Instant::now();
         let parts = self.batch_parts(handler, &leases, now + limit);
         let (signal, mut cx) = (parts.signal.clone(), Context::new(parts, state));
+        let bench = Arc::new(self.bench_of(handler));
         let _busy = leases.first().map(|first| {
             self.seat
-                .occupy(occupation(first, handler, now, leases.len()))
+                .occupy(occupation(first, &bench, now, leases.len()))
         });
         let members = leases
             .into_iter()
-            .map(|lease| self.member(handler, now, lease))
+            .map(|lease| self.member(&bench, now, lease))
             .collect();
         let post = Post {
             client: self.office.client.clone(),
@@ -130,12 +132,12 @@ impl Workplace {
         }
     }
 
-    fn member(&self, handler: &Handler, now: Instant, mut lease: Lease) -> Member {
+    fn member(&self, bench: &Arc<Bench>, now: Instant, mut lease: Lease) -> Member {
         let facts = JobFacts {
             id: lease.job().id,
             attempt: lease.job().attempt,
             failures: lease.job().rare().failures,
-            max_attempts: lease.budget(Some(&handler.kind)).max_attempts,
+            max_attempts: lease.budget(Some(&bench.handler.kind)).max_attempts,
             enqueued_at: lease.job().enqueued_at(),
             attachments: lease.attachments().clone(),
             traceparent: lease.job().rare().traceparent.clone(),
@@ -143,7 +145,7 @@ impl Workplace {
         };
         let stored = lease.job().stored();
         let (version, fingerprint) = (stored.version, stored.fingerprint);
-        lease.begin(now, &self.seat.name, &handler.kind);
+        lease.begin(now, bench);
         Member {
             facts,
             version,

@@ -9,11 +9,11 @@ use tracing::Span;
 
 use super::lease::Lease;
 use super::performing::Performing;
-use super::seat::Occupation;
+use super::seat::{Bench, Occupation};
 use super::{Counters, Office, Seat, span};
 use crate::handler::{
-    CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, Registered, Registry,
-    StopSignal, WorkerState,
+    CancelReason, Context, ContextParts, Handler, InTransaction, Panicked, Place, Registered,
+    Registry, StopSignal, WorkerState,
 };
 use crate::job::{Ending, Failure, FailureKind};
 
@@ -37,6 +37,9 @@ pub(super) struct Workplace {
     pub(super) cancel_grace: Duration,
     /// The handlers as they were between the last two jobs.
     pub(super) registry: Arc<Registry>,
+    pub(super) place: Arc<Place>,
+    /// Of the last job: its kind, and what ran it.
+    pub(super) last: Option<(Arc<str>, Arc<Bench>)>,
 }
 
 /// Whether the handlers have changed.
@@ -53,13 +56,31 @@ impl Workplace {
             return Changed::Nothing;
         }
         self.registry = self.office.registry.get();
+        self.last = None;
         Changed::Handlers
+    }
+
+    /// What runs jobs of this kind here.
+    fn bench(&mut self, kind: &Arc<str>) -> Option<Arc<Bench>> {
+        if let Some((_, bench)) = self.last.as_ref().filter(|(last, _)| last == kind) {
+            return Some(Arc::clone(bench));
+        }
+        let bench = Arc::new(self.bench_of(self.registry.handler(kind)?));
+        self.last = Some((Arc::clone(kind), Arc::clone(&bench)));
+        Some(bench)
+    }
+
+    pub(super) fn bench_of(&self, handler: &Arc<Registered>) -> Bench {
+        Bench {
+            worker: Arc::clone(&self.seat.name),
+            handler: Arc::clone(handler),
+        }
     }
 
     /// Runs one attempt and answers for it. Gives the worker's state back, or says that the job
     /// panicked and the state is not to be trusted.
     pub(super) async fn execute(
-        &self,
+        &mut self,
         mut lease: Lease,
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
@@ -67,8 +88,10 @@ impl Workplace {
             answer_unbegun(lease);
             return Ok(state);
         }
-        match self.registry.handler(&lease.job().kind) {
-            Some(handler) if lease.is_let_through(handler) => self.run(handler, lease, state).await,
+        match self.bench(&lease.job().kind) {
+            Some(bench) if lease.is_let_through(&bench.handler) => {
+                self.run(&bench, lease, state).await
+            }
             // Only what can run here is claimed, but since then the handlers may have been swapped, or its breaker
             // opened. Dropped, the lease releases.
             _ => Ok(state),
@@ -77,17 +100,18 @@ impl Workplace {
 
     async fn run(
         &self,
-        handler: &Arc<Registered>,
+        bench: &Arc<Bench>,
         mut lease: Lease,
         state: WorkerState,
     ) -> Result<WorkerState, JobPanicked> {
+        let handler = &bench.handler;
         let limit = handler.time_limit(lease.job().rare().time_limit);
         let now = Instant::now();
         let span = self.attempt_span(lease.job());
         let parts = self.context_parts(handler, &lease, now + limit, span);
         let mut cx = Context::new(parts, state);
-        lease.begin(now, &self.seat.name, &handler.kind);
-        let _busy = self.seat.occupy(occupation(&lease, handler, now, 1));
+        lease.begin(now, bench);
+        let _busy = self.seat.occupy(occupation(&lease, bench, now, 1));
         let performing = Performing {
             handler,
             stored: lease.job().stored(),
@@ -133,12 +157,9 @@ impl Workplace {
             failures: job.rare().failures,
             max_attempts: lease.budget(Some(&handler.kind)).max_attempts,
             kind: Arc::clone(&job.kind),
-            queue: Arc::clone(&self.queue),
-            worker: Arc::clone(&self.seat.name),
+            place: Arc::clone(&self.place),
             enqueued_at: job.enqueued_at(),
             deadline,
-            node: self.office.node,
-            client: self.office.client.clone(),
             signal: StopSignal::clone(lease.signal()),
             span,
             attachments: lease.attachments().clone(),
@@ -151,7 +172,7 @@ impl Workplace {
 /// What the seat shows while so many jobs run, of which this is the first.
 pub(super) fn occupation(
     first: &Lease,
-    handler: &Arc<Registered>,
+    by: &Arc<Bench>,
     since: Instant,
     jobs: usize,
 ) -> Occupation {
@@ -159,7 +180,7 @@ pub(super) fn occupation(
     Occupation {
         job: job.id,
         attempt: job.attempt,
-        handler: Arc::clone(handler),
+        by: Arc::clone(by),
         since,
         jobs: u32::try_from(jobs).unwrap_or(u32::MAX),
     }

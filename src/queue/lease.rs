@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::express::Batch;
 use super::fuse::Passage;
+use super::seat::Bench;
 use super::{Answer, Office, Stands, Story};
 use crate::event::{Event, Started};
 use crate::handler::{Attachments, Handler, LaneExit, Panicked, StopSignal};
@@ -57,15 +58,13 @@ enum Phase {
     Waiting,
     Begun {
         at: Instant,
-        worker: Arc<str>,
-        kind: Arc<Kind>,
+        by: Arc<Bench>,
     },
     /// The handler has panicked; the answer follows.
     Panicked {
         ran: Duration,
         at: SystemTime,
-        worker: Arc<str>,
-        kind: Arc<Kind>,
+        by: Arc<Bench>,
     },
     Answered,
 }
@@ -164,21 +163,20 @@ impl Lease {
     }
 
     /// A handler of this kind begins: from here on the attempt counts.
-    pub(crate) fn begin(&mut self, at: Instant, worker: &Arc<str>, kind: &Arc<Kind>) {
+    pub(super) fn begin(&mut self, at: Instant, by: &Arc<Bench>) {
         self.0.office.bulletin.say_if_heard(|| {
             Event::Started(Started {
                 job: self.0.job.id,
                 attempt: self.0.job.attempt,
                 kind: self.0.job.kind.to_string(),
                 queue: Arc::clone(&self.0.queue),
-                worker: Arc::clone(worker),
+                worker: Arc::clone(&by.worker),
                 waited: self.0.job.waited() + at.saturating_duration_since(self.0.claimed_at),
             })
         });
         self.0.phase = Phase::Begun {
             at,
-            worker: Arc::clone(worker),
-            kind: Arc::clone(kind),
+            by: Arc::clone(by),
         };
     }
 
@@ -195,12 +193,11 @@ impl Lease {
     /// Answers for a panic, without keeping the worker waiting for the names in its backtrace.
     pub(crate) fn answer_panic(mut self, panicked: Panicked) {
         static ASIDE: Semaphore = Semaphore::const_new(2);
-        if let Phase::Begun { at, worker, kind } = &self.0.phase {
+        if let Phase::Begun { at, by } = &self.0.phase {
             self.0.phase = Phase::Panicked {
                 ran: at.elapsed(),
                 at: SystemTime::now(),
-                worker: Arc::clone(worker),
-                kind: Arc::clone(kind),
+                by: Arc::clone(by),
             };
         }
         let answer = move || self.answer(Ending::Failed(panicked.into_failure()));
@@ -256,7 +253,7 @@ impl Lease {
             recent.note(kind, self.0.job.id, self.0.job.attempt, failure);
         }
         let is_told = is_buried || self.0.office.facts.is_followed();
-        let story = is_told.then(|| self.story());
+        let story = is_told.then(|| Box::new(self.story()));
         self.0.phase = Phase::Answered;
         if let Some((batch, number)) = &self.0.batch
             && matches!(transition, Transition::Complete { output: None })
@@ -277,9 +274,9 @@ impl Lease {
             },
             queue: Arc::clone(&self.0.queue),
             priority: self.0.job.priority,
-            ordering: self.0.job.take_ordering_key().map(|key| OrderingKey {
-                queue: self.0.queue.to_string(),
-                key,
+            ordering: self.0.job.take_ordering_key().map(|key| {
+                let queue = self.0.queue.to_string();
+                Box::new(OrderingKey { queue, key })
             }),
             is_limited: self.0.job.rare().is_limited,
             is_written,
@@ -295,7 +292,9 @@ impl Lease {
     /// Its budget by the handler that ran, whatever came into its place since, or that would run.
     fn budget_of_handler(&self) -> Budget {
         match &self.0.phase {
-            Phase::Begun { kind, .. } | Phase::Panicked { kind, .. } => self.budget(Some(kind)),
+            Phase::Begun { by, .. } | Phase::Panicked { by, .. } => {
+                self.budget(Some(&by.handler.kind))
+            }
             Phase::Waiting | Phase::Answered => {
                 let registry = self.0.office.registry.get();
                 let handler = registry.handler(&self.0.job.kind);
@@ -307,8 +306,8 @@ impl Lease {
     /// Who ran it, and how long.
     fn begun(&self) -> (Option<&Arc<str>>, Option<Duration>) {
         match &self.0.phase {
-            Phase::Begun { at, worker, .. } => (Some(worker), Some(at.elapsed())),
-            Phase::Panicked { ran, worker, .. } => (Some(worker), Some(*ran)),
+            Phase::Begun { at, by } => (Some(&by.worker), Some(at.elapsed())),
+            Phase::Panicked { ran, by, .. } => (Some(&by.worker), Some(*ran)),
             _ => (None, None),
         }
     }

@@ -68,7 +68,7 @@ pub(crate) use fuse::{Fuse, Order, PROBES_LAST, Rule};
 pub use lease::Lease;
 pub(crate) use looks::Looks;
 pub(crate) use office::{Counters, Office};
-pub(crate) use outbox::{Answer, Outbox, Unwritten};
+pub(crate) use outbox::{Answer, BATCH, Outbox, Unwritten};
 pub(crate) use patience::Patience;
 #[cfg(feature = "testing")]
 pub(crate) use performing::Performing;

@@ -8,12 +8,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit};
 
 use super::Story;
 use crate::planted::{Bug, planted};
 use crate::store::{OrderingKey, Settlement};
+
+/// How many answers one statement takes at most.
+pub(crate) const BATCH: usize = 2_000;
 
 /// An answer, with what the ledger needs to know beside it.
 #[derive(Debug)]
@@ -22,14 +24,14 @@ pub(crate) struct Answer {
     pub(crate) queue: Arc<str>,
     pub(crate) priority: i16,
     /// Others with this key may wait for the job's end.
-    pub(crate) ordering: Option<OrderingKey>,
+    pub(crate) ordering: Option<Box<OrderingKey>>,
     /// It counted under the limits of its queue, where others may wait for its end.
     pub(crate) is_limited: bool,
     /// The handler has completed the job in a transaction of its own, so this answer will find no
     /// row, unless that transaction rolled back unnoticed.
     pub(crate) is_written: bool,
     /// What to tell of it, if somebody follows.
-    pub(crate) story: Option<Story>,
+    pub(crate) story: Option<Box<Story>>,
     /// Of a suspect: the next one begins when this answer is written. Until then the row says that this
     /// one runs, and the death of the process would be charged to both.
     pub(crate) alone: Option<OwnedSemaphorePermit>,
@@ -39,7 +41,7 @@ type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// Where leases put their answers, and the ledger takes them.
 pub(crate) struct Outbox {
-    sender: UnboundedSender<Answer>,
+    fresh: Arc<Fresh>,
     unwritten: Arc<Mutex<Unwritten>>,
     /// Bounded by what is claimed: fetchers claim less when it grows.
     count: AtomicUsize,
@@ -47,10 +49,20 @@ pub(crate) struct Outbox {
     wake: RwLock<Option<Wake>>,
 }
 
+/// Answers that no batch has taken yet, on sheets that become batches as they are. Only for moments, and nothing
+/// panics meanwhile.
+type Fresh = std::sync::Mutex<VecDeque<Vec<Answer>>>;
+
+fn sheets(fresh: &Fresh) -> std::sync::MutexGuard<'_, VecDeque<Vec<Answer>>> {
+    fresh.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The answers in order; the batch being written stays here until it is confirmed.
 pub(crate) struct Unwritten {
-    receiver: UnboundedReceiver<Answer>,
+    fresh: Arc<Fresh>,
     batch: Vec<Answer>,
+    /// Kept for its memory.
+    spare: Vec<Answer>,
     /// The batch was sent, and nobody has heard what came of it.
     was_sent: bool,
     /// What the database refused, one by one.
@@ -58,15 +70,20 @@ pub(crate) struct Unwritten {
 }
 
 impl Unwritten {
-    /// The next batch, or the last one if it was not confirmed.
-    pub(crate) fn batch(&mut self, limit: usize) -> &[Answer] {
-        let room = limit.saturating_sub(self.batch.len());
-        self.batch.reserve_exact(self.receiver.len().min(room));
-        while self.batch.len() < limit {
-            match self.receiver.try_recv() {
-                Ok(answer) => self.batch.push(answer),
-                Err(_) => break,
+    /// The next batch, or the last one if it was not confirmed, with as many new ones as it has room for.
+    pub(crate) fn batch(&mut self) -> &[Answer] {
+        let mut sheets = sheets(&self.fresh);
+        while let Some(sheet) = sheets.front_mut()
+            && self.batch.len() + sheet.len() <= BATCH
+        {
+            match self.batch.is_empty() {
+                true => std::mem::swap(&mut self.batch, sheet),
+                false => self.batch.append(sheet),
             }
+            sheets.pop_front();
+        }
+        if sheets.is_empty() && self.spare.capacity() > 0 {
+            sheets.push_back(std::mem::take(&mut self.spare));
         }
         &self.batch
     }
@@ -99,6 +116,12 @@ impl Unwritten {
         self.batch.extend(self.set_aside.drain(..count));
     }
 
+    /// The memory of a batch that was confirmed, for another one.
+    pub(crate) fn reuse(&mut self, mut batch: Vec<Answer>) {
+        batch.clear();
+        self.spare = batch;
+    }
+
     /// How many answers are set aside.
     pub(crate) fn aside(&self) -> usize {
         self.set_aside.len()
@@ -107,12 +130,13 @@ impl Unwritten {
 
 impl Outbox {
     pub(crate) fn new() -> Self {
-        let (sender, receiver) = unbounded_channel();
+        let fresh = Arc::default();
         Self {
-            sender,
+            fresh: Arc::clone(&fresh),
             unwritten: Arc::new(Mutex::new(Unwritten {
-                receiver,
+                fresh,
                 batch: Vec::new(),
+                spare: Vec::new(),
                 was_sent: false,
                 set_aside: VecDeque::new(),
             })),
@@ -125,8 +149,13 @@ impl Outbox {
     /// Adds an answer and wakes the ledger, once for all answers until it looks.
     pub(crate) fn push(&self, answer: Answer) {
         self.count.fetch_add(1, Ordering::AcqRel);
-        // The receiver lives as long as self.
-        let _never_closed = self.sender.send(answer);
+        {
+            let mut sheets = sheets(&self.fresh);
+            match sheets.back_mut().filter(|sheet| sheet.len() < BATCH) {
+                Some(sheet) => sheet.push(answer),
+                None => sheets.push_back(vec![answer]),
+            }
+        }
         self.wake();
     }
 

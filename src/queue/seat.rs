@@ -34,14 +34,20 @@ struct At {
     last: Option<JobId>,
 }
 
+/// What runs an attempt.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) worker: Arc<str>,
+    pub(crate) handler: Arc<Registered>,
+}
+
 /// An attempt, or a batch of them, that a worker runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Occupation {
     /// The job; of a batch, its first.
     pub(crate) job: JobId,
     pub(crate) attempt: Attempt,
-    /// What runs it.
-    pub(crate) handler: Arc<Registered>,
+    pub(crate) by: Arc<Bench>,
     pub(crate) since: Instant,
     /// How many jobs there are.
     pub(crate) jobs: u32,

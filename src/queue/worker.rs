@@ -7,15 +7,20 @@
 //! its subscription takes its demand along.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::executor::{Changed, Workplace};
 use super::in_hand::{Coming, InHand, Runs, Work};
 use super::lease::Lease;
 use super::{Desk, Office, Seat};
 use crate::BoxError;
-use crate::handler::WorkerState;
+use crate::handler::{Place, WorkerState};
 use crate::stage::{CancelReason, Consumer, Demand, InletId, Inlets, Mailbox, StageResult};
+
+/// How many jobs it runs before what has come from outside is seen, and others on its thread have their turn.
+const JOBS_AT_ONCE: u32 = 16;
+/// How long they may have taken for another one to follow at once.
+const SHORT_TURN: Duration = Duration::from_micros(100);
 
 pub(super) enum WorkerMessage {
     /// Run the next attempt in hand.
@@ -110,7 +115,7 @@ impl Consumer for Worker {
     }
 
     async fn consume(&mut self, events: Vec<Lease>, inlets: &mut Inlets<Lease>) -> StageResult {
-        self.receive(events);
+        self.receive(events.into_iter());
         self.proceed(inlets).await
     }
 
@@ -131,6 +136,13 @@ impl Worker {
             seat: Arc::clone(&args.seat),
             cancel_grace: args.desk.queue.cancel_grace,
             registry: args.office.registry.get(),
+            place: Arc::new(Place {
+                queue: Arc::clone(&args.desk.queue.name),
+                worker: Arc::clone(&args.seat.name),
+                node: args.office.node,
+                client: args.office.client.clone(),
+            }),
+            last: None,
         };
         Self {
             workplace,
@@ -145,9 +157,8 @@ impl Worker {
         }
     }
 
-    fn receive(&mut self, events: Vec<Lease>) {
+    fn receive(&mut self, mut events: impl ExactSizeIterator<Item = Lease>) {
         self.coming = self.coming.saturating_sub(events.len() as u32);
-        let mut events = events.into_iter();
         while events.len() > 0 {
             let chunk = self.demand.take(events.len());
             for (index, lease) in events.by_ref().take(chunk.len).enumerate() {
@@ -166,15 +177,22 @@ impl Worker {
         self.in_hand.push(lease, runs, since, ask_after);
     }
 
-    /// Runs what is next in hand.
+    /// Runs what is next in hand, and while that takes no time worth the name what comes at once.
     async fn proceed(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
-        self.run_next(inlets).await?;
-        if self.is_any_ready() {
-            // By a message, so that a stop gets in between.
-            self.tell_myself(WorkerMessage::Next);
-        } else {
-            self.look_later();
+        let began = Instant::now();
+        for _ in 0..JOBS_AT_ONCE {
+            self.run_next(inlets).await?;
+            if !self.is_any_ready() {
+                self.look_later();
+                return Ok(());
+            }
+            if began.elapsed() >= SHORT_TURN {
+                break;
+            }
         }
+        // By a message, so that a stop gets in between; and others on this thread have their turn.
+        self.tell_myself(WorkerMessage::Next);
+        tokio::task::yield_now().await;
         Ok(())
     }
 
@@ -216,8 +234,15 @@ impl Worker {
     }
 
     fn ask(&mut self, demand: u32, inlets: &mut Inlets<Lease>) {
-        if let Some(inlet) = self.inlet {
-            self.coming = self.coming.saturating_add(demand);
+        let Some(inlet) = self.inlet else {
+            return;
+        };
+        self.coming = self.coming.saturating_add(demand);
+        if demand == 1 && inlets.is_drained() {
+            if let Some(next) = inlets.ask_one(inlet) {
+                self.receive(std::iter::once(next));
+            }
+        } else {
             inlets.ask(inlet, demand);
         }
     }

@@ -1,6 +1,6 @@
 //! What follows when answers are written: counts, news for who follows, and wake-ups for who waits for their ends.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,30 +12,39 @@ use crate::store::{Notice, Settlement};
 impl Office {
     /// Lets everybody know what was written; of these answers, the accepted ones are in effect.
     pub(crate) fn tell_written(&self, written: &[Answer], accepted: &Ids, took: Duration) {
+        let is_in_effect = |answer: &Answer| is_in_effect(answer, accepted);
+        let ended: Vec<(JobId, Attempt, bool)> = written
+            .iter()
+            .map(|answer| {
+                let Settlement { id, attempt, .. } = answer.settlement;
+                (id, attempt, is_in_effect(answer))
+            })
+            .collect();
         let mut refused = 0;
-        for answer in written {
-            let is_accepted = is_in_effect(answer, accepted);
+        let mut completed = 0;
+        for (answer, (_, _, is_accepted)) in written.iter().zip(&ended) {
             refused += u32::from(!is_accepted);
-            count(&self.counters, answer, is_accepted);
+            match answer.settlement.transition {
+                Transition::Complete { .. } if *is_accepted => completed += 1,
+                _ => count(&self.counters, answer, *is_accepted),
+            }
         }
+        Counters::add(&self.counters.completed, completed);
         // Who is told of an end finds it counted; who finds nothing in hand any more finds all told.
         let told = written.iter().filter(|answer| answer.story.is_some());
-        let told = told.map(|answer| (answer, is_in_effect(answer, accepted)));
-        self.facts.publish(told);
+        self.facts
+            .publish(told.map(|answer| (answer, is_in_effect(answer))));
         if let Some(burials) = &self.burials {
             let buried = |answer: &Answer| {
                 let is_buried = matches!(answer.settlement.transition, Transition::Bury { .. });
-                let is_news = is_buried && is_in_effect(answer, accepted);
+                let is_news = is_buried && is_in_effect(answer);
                 let attempted = is_news.then(|| Attempted::of(answer, true)).flatten();
                 attempted.and_then(|attempted| attempted.buried())
             };
             burials.tell(written.iter().filter_map(buried));
         }
         self.say_written(written.len() as u32, refused, took);
-        self.dismiss(written.iter().map(|answer| {
-            let Settlement { id, attempt, .. } = answer.settlement;
-            (id, attempt, is_in_effect(answer, accepted))
-        }));
+        self.dismiss(ended.into_iter());
         self.wake_who_waits(written, accepted);
     }
 
@@ -64,7 +73,7 @@ impl Office {
     }
 
     fn wake_who_waits(&self, written: &[Answer], accepted: &Ids) {
-        let mut released: HashMap<&Arc<str>, i16> = HashMap::new();
+        let mut released: BTreeMap<&Arc<str>, i16> = BTreeMap::new();
         let mut is_any_waiting = false;
         for answer in written {
             match answer.settlement.transition {

@@ -111,6 +111,13 @@ impl<T: Send + 'static> Inlet<T> {
             .is_some_and(|current| current.id() == subscription)
     }
 
+    /// Asks for one more, and returns it if it lay ready.
+    pub(super) fn ask_one(&mut self) -> Option<T> {
+        let taken = self.subscription.as_mut()?.take_one_or_ask();
+        self.outstanding += u64::from(taken.is_none());
+        taken
+    }
+
     /// Asks for more, and returns what lay ready.
     pub(super) fn ask(&mut self, demand: u32) -> Vec<T> {
         let Some(subscription) = &mut self.subscription else {

@@ -134,6 +134,13 @@ impl<T: Send + 'static> Inlets<T> {
         }
     }
 
+    /// Asks for one more event, and returns it if it lay ready: for a stage that handles it at once, and need not
+    /// hear of it first. Only when all that has come is handled.
+    pub(crate) fn ask_one(&mut self, inlet: InletId) -> Option<T> {
+        let index = self.inlets.iter().position(|known| known.id == inlet)?;
+        self.inlets[index].ask_one()
+    }
+
     /// Asks, and takes in at once what lay ready.
     fn ask_of(&mut self, index: usize, demand: u32) {
         let events = self.inlets[index].ask(demand);
@@ -184,7 +191,7 @@ impl<T: Send + 'static> Inlets<T> {
         self.end
     }
 
-    pub(super) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.incoming.is_empty()
     }
 

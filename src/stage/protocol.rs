@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::meter::Meter;
 use super::shelf::Shelf;
@@ -280,19 +280,43 @@ impl<T: Send + 'static> Subscription<T> {
             return Vec::new();
         };
         let now = Instant::now();
-        let spent = |(at, events)| (now.duration_since(at), events);
-        let taken = shelf.take(demand, self.served.take().map(spent));
-        let count = taken.events.len();
-        self.meter.asked(demand);
-        self.meter.delivered(count, 0);
-        if count > 0 {
-            self.served = Some((now, count as u32));
+        let spent = self.served.take().map(spent_until(now));
+        let taken = shelf.take(demand, spent);
+        self.took(taken.events.len() as u32, demand, taken.is_low, now);
+        taken.events
+    }
+
+    /// As [`take_or_ask`](Self::take_or_ask), for one.
+    pub(super) fn take_one_or_ask(&mut self) -> Option<T> {
+        let Some(shelf) = self.within_reach.get() else {
+            self.ask(1);
+            return None;
+        };
+        let now = Instant::now();
+        let spent = self.served.take().map(spent_until(now));
+        match shelf.take_one(spent) {
+            Some((event, is_low)) => {
+                self.took(1, 1, is_low, now);
+                Some(event)
+            }
+            None => {
+                self.took(0, 1, false, now);
+                None
+            }
         }
-        let rest = demand - count as u32;
-        if rest > 0 || taken.is_low {
+    }
+
+    /// So many events of what is asked for were taken; the rest is asked for.
+    fn took(&mut self, events: u32, demand: u32, is_low: bool, now: Instant) {
+        self.meter.asked(demand);
+        if events > 0 {
+            self.meter.delivered(events as usize, 0);
+            self.served = Some((now, events));
+        }
+        let rest = demand - events;
+        if rest > 0 || is_low {
             self.send_ask(rest);
         }
-        taken.events
     }
 
     /// It was served by a message.
@@ -318,6 +342,10 @@ impl<T: Send + 'static> Subscription<T> {
     pub(super) fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
+}
+
+fn spent_until(now: Instant) -> impl Fn((Instant, u32)) -> (Duration, u32) {
+    move |(since, events)| (now.duration_since(since), events)
 }
 
 impl<T: Send + 'static> Drop for Subscription<T> {

@@ -31,6 +31,24 @@ struct Lying<T> {
     pace: Pace,
 }
 
+impl<T> Lying<T> {
+    fn note(&mut self, spent: Option<(Duration, u32)>) {
+        if let Some((time, events)) = spent {
+            self.spent.0 += time;
+            self.spent.1 += events;
+        }
+    }
+
+    /// Whether the producer wants to know that little is left. Once is enough.
+    fn is_low(&mut self) -> bool {
+        let is_low = self.events.len() < self.low_water;
+        if is_low {
+            self.low_water = 0;
+        }
+        is_low
+    }
+}
+
 /// What somebody took who asked.
 #[derive(Debug)]
 pub(super) struct Taken<T> {
@@ -57,18 +75,20 @@ impl<T> Shelf<T> {
         // Not while others wait for the lock.
         let mut events = Vec::with_capacity(self.len().min(wanted as usize));
         self.with(|lying| {
-            if let Some((time, events)) = spent {
-                lying.spent.0 += time;
-                lying.spent.1 += events;
-            }
+            lying.note(spent);
             let count = lying.events.len().min(wanted as usize);
             events.extend(lying.events.drain(..count));
-            let is_low = count > 0 && lying.events.len() < lying.low_water;
-            if is_low {
-                // Once is enough.
-                lying.low_water = 0;
-            }
+            let is_low = count > 0 && lying.is_low();
             Taken { events, is_low }
+        })
+    }
+
+    /// As [`take`](Self::take), for one, and tells with it whether the producer wants to know.
+    pub(super) fn take_one(&self, spent: Option<(Duration, u32)>) -> Option<(T, bool)> {
+        self.with(|lying| {
+            lying.note(spent);
+            let event = lying.events.pop_front()?;
+            Some((event, lying.is_low()))
         })
     }
 
@@ -144,6 +164,7 @@ mod tests {
         shelf.tell_below(4);
         let is_low = |wanted| shelf.take(wanted, None).is_low;
         assert_eq!([is_low(1), is_low(1), is_low(1)], [false, true, false]);
+        assert_eq!(shelf.take_one(None), Some((3, false)));
         shelf.tell_below(4);
         assert!(is_low(1), "it is told again when it wants to be");
         shelf.tell_below(4);

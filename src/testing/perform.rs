@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::handler::{
-    Attachments, Context, ContextParts, Handler, Job, Shelf, StopSignal, WorkerState, install_hook,
-    kept, kept_as,
+    Attachments, Context, ContextParts, Handler, Job, Place, Shelf, StopSignal, WorkerState,
+    install_hook, kept, kept_as,
 };
 use crate::job::{
     Attempt, Budget, Call, Ending, Failure, JobId, NodeId, Outcome, Stored, Transition, transition,
@@ -205,12 +205,14 @@ impl Perform {
             failures: self.failures.unwrap_or(self.attempt - 1),
             max_attempts,
             kind: self.call.kind().into(),
-            queue: queue.unwrap_or(&self.handler.kind.defaults.queue).into(),
-            worker: "perform".into(),
+            place: Arc::new(Place {
+                queue: queue.unwrap_or(&self.handler.kind.defaults.queue).into(),
+                worker: "perform".into(),
+                node: NodeId::from_i64(1),
+                client: self.client.clone().unwrap_or_else(nowhere),
+            }),
             enqueued_at: chrono::Utc::now(),
             deadline: Instant::now() + limit,
-            node: NodeId::from_i64(1),
-            client: self.client.clone().unwrap_or_else(nowhere),
             signal: self.signal.clone(),
             span: tracing::info_span!("attempt", kind = self.call.kind()),
             attachments: self.attachments.clone(),

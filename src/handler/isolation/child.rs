@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
@@ -23,8 +24,8 @@ use super::frame::{self, Attempt, Ended, Order, PROTOCOL, Said, Word};
 use crate::BoxError;
 use crate::client::Client;
 use crate::handler::{
-    Attachments, Context, ContextParts, Handler, IN_HANDLER, InTransaction, Registry, StopSignal,
-    WorkerState, install_hook, panicked,
+    Attachments, Context, ContextParts, Handler, IN_HANDLER, InTransaction, Place, Registry,
+    StopSignal, WorkerState, install_hook, panicked,
 };
 use crate::job::{self, Failure, FailureKind, Fingerprint, JobId, NodeId, Stored};
 
@@ -257,12 +258,14 @@ fn parts(attempt: &Attempt, signal: StopSignal, client: Client) -> ContextParts 
         failures: attempt.failures,
         max_attempts: attempt.max_attempts,
         kind: attempt.kind.as_str().into(),
-        queue: attempt.queue.as_str().into(),
-        worker: attempt.worker.as_str().into(),
+        place: Arc::new(Place {
+            queue: attempt.queue.as_str().into(),
+            worker: attempt.worker.as_str().into(),
+            node: NodeId::from_i64(attempt.node),
+            client,
+        }),
         enqueued_at: DateTime::from_timestamp_micros(attempt.enqueued_at).unwrap_or_default(),
         deadline: Instant::now() + attempt.time_left,
-        node: NodeId::from_i64(attempt.node),
-        client,
         signal,
         span,
         attachments: Attachments::default(),
