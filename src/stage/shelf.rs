@@ -156,6 +156,18 @@ mod tests {
             (vec![2, 3, 4], 0)
         );
         assert!(shelf.take(1, None).events.is_empty());
+        assert_eq!(shelf.take_one(None), None);
+    }
+
+    #[test]
+    fn one_is_taken_as_several_are() {
+        let shelf = shelf(0..3);
+        shelf.tell_below(2);
+        let took = Some((Duration::from_secs(1), 1));
+        let taken = [shelf.take_one(None), shelf.take_one(took)];
+        assert_eq!(taken, [Some((0, false)), Some((1, true))]);
+        assert_eq!((shelf.take_one(None), shelf.len()), (Some((2, false)), 0));
+        assert_eq!(shelf.service_time(), Some(Duration::from_secs(1)));
     }
 
     #[test]
@@ -164,7 +176,6 @@ mod tests {
         shelf.tell_below(4);
         let is_low = |wanted| shelf.take(wanted, None).is_low;
         assert_eq!([is_low(1), is_low(1), is_low(1)], [false, true, false]);
-        assert_eq!(shelf.take_one(None), Some((3, false)));
         shelf.tell_below(4);
         assert!(is_low(1), "it is told again when it wants to be");
         shelf.tell_below(4);
