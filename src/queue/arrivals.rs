@@ -5,9 +5,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::desk::Desk;
 use super::fetcher::FetcherMessage;
 use super::lease::Lease;
-use super::{AtBirth, Office, Queue};
+use super::{AtBirth, Office};
 use crate::client::{Asks, Birth};
 use crate::planted::{Bug, planted};
 use crate::stage::Mailbox;
@@ -24,7 +25,8 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub(super) fn new(office: &Arc<Office>, queue: &Queue) -> Arc<Self> {
+    pub(super) fn new(office: &Arc<Office>, desk: &Arc<Desk>) -> Arc<Self> {
+        let queue = &desk.queue;
         let fetcher: Arc<Mutex<Option<Mailbox<FetcherMessage>>>> = Arc::default();
         let settled_after = office.store.database().statement_limit() + SLACK;
         let births = || {
@@ -41,11 +43,12 @@ impl Arrivals {
         };
         let asks = match queue.at_birth {
             AtBirth::Claimed if queue.express.is_none() => {
-                let of = Arc::downgrade(office);
-                // Those that a breaker keeps waiting are not born either.
+                let (of, desk) = (Arc::downgrade(office), Arc::clone(desk));
+                // Those that a breaker keeps waiting are not born either, nor any from the moment of a pause on,
+                // although the fetcher takes its offer back only when it hears of that.
                 let kinds = move || match of.upgrade() {
-                    Some(office) => office.breakers.free(),
-                    None => Arc::default(),
+                    Some(office) if desk.is_open() => office.breakers.free(),
+                    _ => Arc::default(),
                 };
                 let node = office.node;
                 Some(office.births.of_queue(&queue.name, node, kinds, births()))

@@ -60,7 +60,7 @@ fn fetcher(desk: &Arc<Desk>, office: &Arc<Office>) -> StageSpec<Produces<Fetcher
         queue: queue.clone(),
         desk: Arc::clone(desk),
         claimer: Claimer::new(office, queue),
-        arrivals: Arrivals::new(office, queue),
+        arrivals: Arrivals::new(office, desk),
     };
     // It claims what is asked for and a bounded look-ahead.
     stage::producer("fetcher", move || Fetcher::new(args.clone()))

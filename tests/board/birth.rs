@@ -45,6 +45,24 @@ async fn a_thousand_jobs_that_are_asked_for_take_no_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_claimed_at_birth_from_a_pause_on() {
+    let stage = Stage::set().await;
+    let queue = stage.board.queue("default");
+    for _ in 0..20 {
+        queue.pause().await.unwrap();
+        let job = stage.client().enqueue(call!(run())).await.unwrap();
+        let waits = stage.client().job(job).await.unwrap().unwrap();
+        assert_eq!(
+            (waits.state, waits.attempt.as_i32()),
+            (JobState::Available, 0)
+        );
+        queue.resume().await.unwrap();
+        until_state(stage.client(), job, JobState::Completed).await;
+    }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_more_are_claimed_at_birth_than_workers_wait_for() {
     let stage = Stage::set().await;
     let calls = (0..10).map(|_| call!(wait()));

@@ -47,6 +47,14 @@ async fn scripts(url: &str) -> Board {
     .await
 }
 
+/// A node that is not found dead because the machine is busy.
+fn plan(url: &str) -> Plan {
+    Plan {
+        lease: Duration::from_secs(60),
+        ..Plan::new(url)
+    }
+}
+
 fn script<const N: usize>(steps: [Step; N]) -> Call {
     Call::from(Script(steps.into()))
 }
@@ -124,7 +132,7 @@ async fn a_job_that_waits_for_its_time_says_until_when_and_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_executes_says_where_and_since_when() {
     let (url, rows) = stage().await;
-    let board = Plan::new(&url).start().await;
+    let board = plan(&url).start().await;
     let client = board.client();
     let job = enqueued(client, call!(hold())).await;
     until_ran(&rows, 1).await;
@@ -152,7 +160,7 @@ async fn a_job_that_executes_says_where_and_since_when() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_halted_queue_explains_its_jobs() {
     let (url, _rows) = stage().await;
-    let board = Plan::new(&url).start().await;
+    let board = plan(&url).start().await;
     let client = board.client();
     let queue = client.queue("default");
     queue
@@ -220,7 +228,7 @@ async fn a_job_in_line_says_who_is_before_it() {
     let (url, rows) = stage().await;
     let plan = Plan {
         workers: 1,
-        ..Plan::new(&url)
+        ..plan(&url)
     };
     let board = plan.start().await;
     let client = board.client();
