@@ -363,7 +363,7 @@ impl Builder {
         check_payload_limit(self.payload_limit)?;
         let refuse = |option: &str, value: String, expected: &str| {
             Err(Error::config(format!(
-                "Board::{option} is {value}; expected {expected}"
+                "Builder::{option} is {value}; expected {expected}"
             )))
         };
         if self.lease < Duration::from_secs(1) || self.lease > MAX_LEASE {

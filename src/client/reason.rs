@@ -159,7 +159,12 @@ impl fmt::Display for Reason {
                     why.as_str()
                 )?;
                 last_error(f, error.as_deref())?;
-                f.write_str("; requeue it to run it again")
+                f.write_str(match why {
+                    BuryReason::Undecodable => {
+                        "; requeue it once its node has an upcaster or a build that reads it"
+                    }
+                    _ => "; requeue it to run it again",
+                })
             }
             Self::Executing { .. } => self.executing(f),
             Self::NotDue { until } => write!(f, "it is not due until {}", shown_instant(until)),

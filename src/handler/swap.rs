@@ -52,6 +52,10 @@ impl Swap {
 
     /// Runs jobs of this handler's kind with it instead of the handler that this node has for the kind, or for one
     /// of its older names. What that one was called besides, and this one is not, is not run here any more.
+    ///
+    /// Jobs that wait are read as its arguments. If these have another shape, give it another version, and an
+    /// upcaster from the one before; otherwise they become dead letters.
+    /// [`Client::verify`](crate::Client::verify) tells beforehand what it could not read.
     pub fn replace(mut self, handler: impl Into<Handler>) -> Self {
         self.changes.push(Change::Replace(handler.into()));
         self
@@ -145,7 +149,7 @@ fn replace(
         [there] => there,
         [] => {
             return Err(Error::config(format!(
-                "the handler of {kind:?} at {place} replaces none: this node does not run {kind:?}; add it"
+                "the handler of {kind:?} at {place} replaces none: this node does not run {kind:?}, or not any more after the changes before; add it"
             )));
         }
         [one, other, ..] => {

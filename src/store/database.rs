@@ -56,7 +56,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`Error::is_config`] when the URL cannot be read. Nothing is connected yet.
+    /// [`Error::is_config`] when the URL cannot be read, or names no host. Nothing is connected yet.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let config = url.parse::<tokio_postgres::Config>().map_err(|cause| {
             // The URL may hold a password, so it is not repeated.
@@ -65,6 +65,11 @@ impl Database {
             )
             .because(cause)
         })?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(Error::config(
+                "the database URL names no host; expected postgres://user:password@host:port/name",
+            ));
+        }
         Ok(Self {
             config,
             connector: None,

@@ -82,39 +82,39 @@ async fn options_of_a_board_are_refused_with_value_and_expectation() {
     let cases: Vec<(Builder, [&str; 3])> = vec![
         (
             board().lease(999 * MS),
-            ["Board::lease", "is 999ms", "1s to a day"],
+            ["Builder::lease", "is 999ms", "1s to a day"],
         ),
         (
             board().lease(Duration::MAX),
-            ["Board::lease", "is 1844", "1s to a day"],
+            ["Builder::lease", "is 1844", "1s to a day"],
         ),
         (
             board().lease(second),
-            ["Board::lease", "1s with sweep_every 400ms", "three times"],
+            ["Builder::lease", "1s with sweep_every 400ms", "three times"],
         ),
         (
             board().sweep_every(49 * MS),
-            ["Board::sweep_every", "is 49ms", "at least 50ms"],
+            ["Builder::sweep_every", "is 49ms", "at least 50ms"],
         ),
         (
             board().sweep_every(Duration::MAX),
-            ["Board::lease", "sweep_every 1844", "three times"],
+            ["Builder::lease", "sweep_every 1844", "three times"],
         ),
         (
             board().sample_every(999 * MS),
-            ["Board::sample_every", "is 999ms", "1s to a day"],
+            ["Builder::sample_every", "is 999ms", "1s to a day"],
         ),
         (
             board().sample_every(Duration::MAX),
-            ["Board::sample_every", "is 1844", "1s to a day"],
+            ["Builder::sample_every", "is 1844", "1s to a day"],
         ),
         (
             board().max_deaths(0),
-            ["Board::max_deaths", "is 0", "at least 1"],
+            ["Builder::max_deaths", "is 0", "at least 1"],
         ),
         (
             board().history(Duration::MAX),
-            ["Board::history", "is 1844", "a hundred years"],
+            ["Builder::history", "is 1844", "a hundred years"],
         ),
         (
             board().retry_start_for(Duration::MAX),
@@ -122,7 +122,7 @@ async fn options_of_a_board_are_refused_with_value_and_expectation() {
         ),
         (
             board().shutdown_grace(Duration::MAX),
-            ["Board::shutdown_grace", "is 1844", "a hundred"],
+            ["Builder::shutdown_grace", "is 1844", "a hundred"],
         ),
         (
             board().payload_limit(0),
@@ -203,11 +203,13 @@ async fn a_queue_given_twice_is_refused_with_both_places() {
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_be_read_is_refused_without_its_password() {
+async fn a_url_that_cannot_be_read_or_names_no_host_is_refused_without_its_password() {
     for url in [
         "nonsense",
         "postgres://me:secret@host:port/db",
         "mysql://host/db",
+        "",
+        "postgres:///db",
     ] {
         let refused = Database::from_url(url).unwrap_err();
         assert!(refused.is_config(), "{refused}");
