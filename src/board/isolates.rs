@@ -11,17 +11,15 @@ use futures_util::future::join_all;
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::pulse::{Pulse, Tick};
-use super::tree::actor;
 use crate::handler::isolation::Shelf;
 use crate::queue::Office;
-use crate::supervision::{Shutdown, SupervisorSpec};
 
 /// How often it looks. Times of idling are kept to this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the last isolates may take to end; each is killed much sooner.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-const ROLE: &str = "isolates";
+pub(super) const ROLE: &str = "isolates";
 
 pub(super) enum IsolatesMessage {
     /// End what idles too long.
@@ -35,6 +33,14 @@ impl ractor::Message for IsolatesMessage {}
 pub(super) struct IsolatesArgs {
     office: Arc<Office>,
     shelves: Vec<Shelf>,
+}
+
+impl IsolatesArgs {
+    /// `None` without isolated kinds.
+    pub(super) fn of(office: &Arc<Office>, shelves: Vec<Shelf>) -> Option<Self> {
+        let office = Arc::clone(office);
+        (!shelves.is_empty()).then_some(Self { office, shelves })
+    }
 }
 
 pub(super) struct IsolatesState {
@@ -92,21 +98,4 @@ impl IsolatesState {
             None => office.vitals.working(ROLE),
         }
     }
-}
-
-/// Its place in the tree: there before the queues, and stopped after them.
-pub(super) fn hang_in(
-    supervisor: SupervisorSpec,
-    office: &Arc<Office>,
-    shelves: Vec<Shelf>,
-) -> SupervisorSpec {
-    if shelves.is_empty() {
-        return supervisor;
-    }
-    let args = IsolatesArgs {
-        office: Arc::clone(office),
-        shelves,
-    };
-    let isolates = actor(ROLE, Isolates, args).shutdown(Shutdown::Timeout(STOP_WITHIN));
-    supervisor.child(isolates)
 }

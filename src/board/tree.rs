@@ -11,7 +11,7 @@ use ractor::Actor;
 use super::breakers::{self, Breakers};
 use super::gate::{Gate, GateArgs};
 #[cfg(unix)]
-use super::isolates;
+use super::isolates::{self, Isolates, IsolatesArgs};
 use super::ledger::{self, Ledger};
 use super::liveness::{self, Liveness, LivenessArgs};
 use super::mourner::{self, Mourner, MournerArgs};
@@ -92,7 +92,11 @@ impl Blueprint {
             .fold(spec, SupervisorSpec::child)
             .child(application(self.children));
         #[cfg(unix)]
-        let spec = isolates::hang_in(spec, &office, self.shelves);
+        let spec = IsolatesArgs::of(&office, self.shelves)
+            .map(|args| actor(isolates::ROLE, Isolates, args))
+            .map(|isolates| isolates.shutdown(Shutdown::Timeout(isolates::STOP_WITHIN)))
+            .into_iter()
+            .fold(spec, SupervisorSpec::child);
         spec.child(ChildSpec::supervisor("queues", queues(&office)).uncounted(is_killed))
             .child(actor("gate", Gate, self.gate).shutdown(Shutdown::Infinity))
     }
