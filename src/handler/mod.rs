@@ -16,6 +16,7 @@ mod job;
 mod lane_exit;
 mod panics;
 mod registry;
+mod reporting;
 #[cfg(feature = "testing")]
 mod shelf;
 mod stop;

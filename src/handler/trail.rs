@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use super::Context;
 use super::context::Blocking;
 use super::lane_exit::{LaneExit, leave_lane};
+use super::reporting::Reporting;
 #[cfg(feature = "testing")]
 use super::shelf::Shelf;
 use crate::Error;
@@ -157,27 +158,10 @@ pub(super) struct Trail {
     runtime: Handle,
     /// Whether there may be something to clear away.
     has_left: AtomicBool,
-    reporting: Mutex<Reporting>,
+    reporting: Reporting,
     /// Where checkpoints lie if there is no board.
     #[cfg(feature = "testing")]
     shelf: Option<Arc<Shelf>>,
-}
-
-#[derive(Default)]
-struct Reporting {
-    /// What is to be written next.
-    latest: Option<ProgressNote>,
-    stage: Stage,
-}
-
-#[derive(Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Idle,
-    /// A task writes, or pauses after it.
-    Writing,
-    /// The attempt has ended, or lost its job.
-    Over,
 }
 
 impl Trail {
@@ -188,7 +172,7 @@ impl Trail {
             lane_exit,
             runtime: Handle::current(),
             has_left: AtomicBool::new(false),
-            reporting: Mutex::default(),
+            reporting: Reporting::default(),
             #[cfg(feature = "testing")]
             shelf: None,
         }
@@ -225,12 +209,8 @@ impl Trail {
 
     /// There will be something to clear away. False: the attempt has its answer, which does not know of it.
     fn leaves(&self) -> bool {
-        let reporting = self.reporting();
-        let is_over = reporting.stage == Stage::Over;
-        if !is_over {
-            self.has_left.store(true, Ordering::Release);
-        }
-        !is_over
+        let leave = || self.has_left.store(true, Ordering::Release);
+        self.reporting.unless_over(leave)
     }
 
     fn encode<T>(&self, value: &T) -> Result<Vec<u8>, Error>
@@ -298,54 +278,31 @@ impl Trail {
     }
 
     pub(super) fn note(self: &Arc<Self>, done: u64, of: u64, message: String) {
-        let mut reporting = self.reporting();
-        if reporting.stage == Stage::Over {
-            return;
-        }
         #[cfg(feature = "testing")]
         if self.shelf.is_some() {
             return;
         }
-        reporting.latest = Some(ProgressNote {
+        let note = ProgressNote {
             done,
             of,
             message: bounded_text(&message, MAX_PROGRESS_BYTES),
-        });
-        if reporting.stage == Stage::Idle {
-            reporting.stage = Stage::Writing;
+        };
+        let begin = || {
             self.has_left.store(true, Ordering::Release);
             drop(self.runtime.spawn(write_notes(Arc::clone(self))));
-        }
-    }
-
-    /// What to write next. `None`: nothing, and whoever comes next begins anew.
-    fn next_note(&self) -> Option<ProgressNote> {
-        let mut reporting = self.reporting();
-        let next = reporting.latest.take();
-        if next.is_none() && reporting.stage == Stage::Writing {
-            reporting.stage = Stage::Idle;
-        }
-        next
+        };
+        self.reporting.note(note, begin);
     }
 
     /// The attempt has its answer, or lost its job: nothing more is left.
     pub(super) fn end(&self) {
-        let mut reporting = self.reporting();
-        reporting.stage = Stage::Over;
-        reporting.latest = None;
-    }
-
-    fn reporting(&self) -> MutexGuard<'_, Reporting> {
-        // Nothing panics while it holds the lock, so a poisoned one guards a whole state.
-        self.reporting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.reporting.end();
     }
 }
 
 async fn write_notes(trail: Arc<Trail>) {
     leave_lane(trail.lane_exit.as_deref()).await;
-    while let Some(note) = trail.next_note() {
+    while let Some(note) = trail.reporting.next() {
         let store = trail.client.store();
         match store.progress(trail.holding, &note).await {
             Ok(Fenced::Current(())) => {}
