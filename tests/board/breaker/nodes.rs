@@ -7,6 +7,13 @@ use super::*;
 use crate::support::tree::kill;
 use crate::support::{sql, sql::number};
 
+/// The breaker is closed by hand, whereupon these jobs complete.
+async fn closed_by_hand(board: &Board, jobs: &[JobId]) {
+    let breaker = board.client().breaker("smtp");
+    breaker.close("it is back").await.unwrap();
+    until_completed(board.client(), jobs).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verdict_of_one_node_keeps_the_jobs_of_another_waiting() {
     let (url, service) = (server::fresh_database().await, Service::new());
@@ -51,13 +58,7 @@ async fn a_restart_changes_nothing_about_an_open_breaker() {
     others_run(&board).await;
     assert_eq!(standing(board.client()).await, before);
     assert_eq!(service.calls(), calls);
-    board
-        .client()
-        .breaker("smtp")
-        .close("it is back")
-        .await
-        .unwrap();
-    until_completed(board.client(), &jobs).await;
+    closed_by_hand(&board, &jobs).await;
     board.shutdown().await.unwrap();
 }
 
@@ -71,13 +72,7 @@ async fn the_death_of_who_judges_changes_nothing_and_its_successor_hears_what_co
     assert_eq!(standing(board.client()).await, before);
     assert_eq!(service.calls(), calls);
     service.set_up();
-    board
-        .client()
-        .breaker("smtp")
-        .close("it is back")
-        .await
-        .unwrap();
-    until_completed(board.client(), &jobs).await;
+    closed_by_hand(&board, &jobs).await;
     // And it judges: what fails from now on opens it again.
     service.set_down();
     enqueue(board.client(), 8).await;
@@ -124,12 +119,6 @@ async fn a_verdict_that_cannot_be_written_is_obeyed_here_and_written_when_the_da
     until_confirmed(&board).await;
     assert_eq!(service.calls(), 4, "none was tried after the verdict");
     service.set_up();
-    board
-        .client()
-        .breaker("smtp")
-        .close("it is back")
-        .await
-        .unwrap();
-    until_completed(board.client(), &jobs).await;
+    closed_by_hand(&board, &jobs).await;
     board.shutdown().await.unwrap();
 }

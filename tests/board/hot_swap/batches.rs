@@ -1,28 +1,15 @@
 //! What gathers for a batch obeys the handler that is new.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use callboard::board::HandlerInfo;
-use callboard::client::Reason;
-use callboard::event::Event;
-use callboard::job::{Breaker, Upcaster};
-use callboard::store::Cancelled;
 use callboard::{
-    Batch, BatchContext, BatchJob, Board, BoxError, Call, Client, Context, Handler, Job, JobId,
-    JobState, Outcome, Queue, Swap, function,
+    Batch, BatchContext, BatchJob, Board, BoxError, Handler, JobId, JobState, Outcome,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-
-use crate::support::births::seldom;
-use crate::support::{
-    board, board_at, database_at, eventually, server, sharing, sql, sql::number, until_confirmed,
-    until_state,
-};
+use serde_json::json;
+use std::time::Duration;
 
 use super::letters::*;
+use crate::support::{board_at, server, until_confirmed, until_state};
+
 /// Tells with how many it ran together.
 macro_rules! batch {
     ($name:ident, $size:literal, $wait:expr) => {

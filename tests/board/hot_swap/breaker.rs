@@ -1,28 +1,12 @@
 //! A breaker comes and goes with its handler.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use callboard::board::HandlerInfo;
+use callboard::Handler;
 use callboard::client::Reason;
-use callboard::event::Event;
-use callboard::job::{Breaker, Upcaster};
 use callboard::store::Cancelled;
-use callboard::{
-    Batch, BatchContext, BatchJob, Board, BoxError, Call, Client, Context, Handler, Job, JobId,
-    JobState, Outcome, Queue, Swap, function,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-
-use crate::support::births::seldom;
-use crate::support::{
-    board, board_at, database_at, eventually, server, sharing, sql, sql::number, until_confirmed,
-    until_state,
-};
 
 use super::letters::*;
+use crate::support::{board_at, eventually, server};
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_breaker_comes_and_goes_with_its_handler() {
     let (gate, url) = (Gate::shut(), server::fresh_database().await);

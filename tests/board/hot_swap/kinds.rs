@@ -1,28 +1,16 @@
 //! Handlers are replaced, added, removed and renamed, one by one and together.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use callboard::board::HandlerInfo;
 use callboard::client::Reason;
 use callboard::event::Event;
-use callboard::job::{Breaker, Upcaster};
-use callboard::store::Cancelled;
-use callboard::{
-    Batch, BatchContext, BatchJob, Board, BoxError, Call, Client, Context, Handler, Job, JobId,
-    JobState, Outcome, Queue, Swap, function,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use callboard::{BoxError, Call, Client, Handler, JobState, Outcome, Queue, Swap, function};
+use serde_json::json;
 
-use crate::support::births::seldom;
+use super::letters::*;
 use crate::support::{
-    board, board_at, database_at, eventually, server, sharing, sql, sql::number, until_confirmed,
+    board, board_at, database_at, eventually, server, sql, sql::number, until_confirmed,
     until_state,
 };
 
-use super::letters::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_ends_on_the_old_code_and_the_next_start_is_on_the_new() {
     let gate = Gate::shut();
