@@ -2,8 +2,8 @@
 //!
 //! This program starts an embedded PostgreSQL and some nodes, which are processes of itself. Each runs a
 //! board and enqueues a stream of jobs: plain, failing, panicking, slow, snoozing, cancelled, in
-//! transactions that roll back or commit late, with effects in the transaction that completes them.
-//! Meanwhile, from a seed, faults are injected: processes are killed, stopped or asked to end; sessions
+//! transactions that roll back or commit late, with effects in the transaction that completes them; some of
+//! them in the express lane. Meanwhile, from a seed, faults are injected: processes are killed, stopped or asked to end; sessions
 //! terminated; the server restarted as after a crash; connections reset, refused or half open; answers
 //! lost after their commit; actors killed; runtimes blocked.
 //!
@@ -38,6 +38,8 @@ mod fleet;
 mod history;
 #[path = "chaos/jobs.rs"]
 mod jobs;
+#[path = "chaos/lane.rs"]
+mod lane;
 #[path = "chaos/node.rs"]
 mod node;
 #[path = "chaos/options.rs"]

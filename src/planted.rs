@@ -26,8 +26,8 @@ pub enum Bug {
     HeartbeatOnJobRuntime,
     /// The death of a process costs its jobs nothing.
     RescueNotCharged,
-    /// The rows of a batch of answers are locked in the order of the answers.
-    UnorderedBatch,
+    /// A batch of the express lane does not name what it is about to begin.
+    BatchForetellsNothing,
 }
 
 /// Every bug, by the name that the example gives it.
@@ -41,7 +41,7 @@ pub const BUGS: [(&str, Bug); 10] = [
     ("notify-without-poll", Bug::NotifyWithoutPoll),
     ("heartbeat-on-job-runtime", Bug::HeartbeatOnJobRuntime),
     ("rescue-not-charged", Bug::RescueNotCharged),
-    ("unordered-batch", Bug::UnorderedBatch),
+    ("batch-foretells-nothing", Bug::BatchForetellsNothing),
 ];
 
 #[cfg(not(feature = "planted-bugs"))]
@@ -109,8 +109,12 @@ mod chosen {
             "where j.id = any($2::bigint[]) and j.state = 'executing' and $1::bigint is not null \
              and $3::integer[] is not null and $4::tid[] is not null",
         ),
-        // It is in this statement alone, so all answers go by it then.
-        (Bug::UnorderedBatch, "settle", "order by j.id\n", "\n"),
+        (
+            Bug::BatchForetellsNothing,
+            "foretell",
+            "select $1, $2, $3, $4, $5, $6, $7",
+            "select $1, $2, $3, $4, $5, '{}'::bigint[], '{}'::integer[]",
+        ),
         (
             Bug::SnoozeLowersAttempt,
             "settle",

@@ -31,6 +31,9 @@ begin
     verb := case
         when tg_op = 'INSERT' and new.state = 'executing' then 'birth'
         when tg_op = 'INSERT' then 'enqueue'
+        when query like '%express_batches where batch = $2 and not is_disowned%' then 'finish'
+        when query like '%attempted_at = clock_timestamp() - $3::bigint%' then 'spill'
+        when query like '%express_batches b left join%' then 'charge'
         when query like '%process_died%' then 'rescue'
         when query like '%after_ms, failure, output%' then 'settle'
         when query like '%''completed'', queue, kind, errors from ended%' then 'settle'

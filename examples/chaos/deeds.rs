@@ -13,7 +13,7 @@ pub(crate) const THREADS: usize = 4;
 
 pub(crate) fn handlers() -> Vec<Handler> {
     functions![
-        plain, failing, panicking, slow, watchful, snoozing, effect, hog
+        plain, brief, failing, panicking, slow, watchful, snoozing, effect, hog
     ]
     .into()
 }
@@ -81,6 +81,13 @@ impl Drop for Attempt {
 pub(crate) async fn plain(cx: &mut Context, token: i64) -> Result<Outcome, BoxError> {
     let attempt = Attempt::begin(cx, token);
     tokio::time::sleep(Duration::from_millis(token.unsigned_abs() % 20)).await;
+    attempt.done()
+}
+
+/// Mostly within the bound of the express lane, and now and then beyond it.
+pub(crate) async fn brief(cx: &mut Context, token: i64) -> Result<Outcome, BoxError> {
+    let attempt = Attempt::begin(cx, token);
+    tokio::time::sleep(Duration::from_millis(token.unsigned_abs() % 60)).await;
     attempt.done()
 }
 

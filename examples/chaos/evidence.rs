@@ -33,7 +33,7 @@ pub(crate) struct Change {
 impl Change {
     /// Whether the job became a node's own, by a claim or by its enqueue.
     pub(crate) fn is_claim(&self) -> bool {
-        matches!(&*self.verb, "claim" | "birth")
+        matches!(&*self.verb, "claim" | "birth" | "spill")
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use callboard::queue::Express;
 use callboard::supervision::EventKind;
 use callboard::{Board, BoxError, Database, Queue};
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::deeds::{Till, handlers};
 use crate::history::{Said, Who, open, write};
+use crate::lane::LANE;
 use crate::producer::{Producer, QUIET};
 
 /// The first argument of a node's process.
@@ -28,7 +30,7 @@ const PRODUCERS: i64 = 4;
 /// How many workers each queue has on each node.
 pub(crate) fn workers(queue: &str) -> usize {
     match queue {
-        "default" | "slow" => 4,
+        "default" | "slow" | LANE => 4,
         _ => 1,
     }
 }
@@ -134,6 +136,7 @@ fn builder(url: &str, slot: u32) -> Result<callboard::board::Builder, BoxError> 
         .shutdown_grace(Duration::from_millis(700))
         .queue(queue("default"))
         .queue(queue("slow"))
+        .queue(queue(LANE).express(Express::new()))
         .queue(queue(QUIET))
         .queue(queue(&hog_queue(slot)))
         .functions(handlers()))

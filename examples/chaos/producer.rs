@@ -6,8 +6,9 @@ use std::time::Duration;
 use callboard::job::Backoff;
 use callboard::{BoxError, Call, Client, JobId, call};
 
-use crate::deeds::{Till, effect, failing, panicking, plain, slow, snoozing, watchful};
+use crate::deeds::{Till, brief, effect, failing, panicking, plain, slow, snoozing, watchful};
 use crate::history::{Said, Tx, Who, write};
+use crate::lane::LANE;
 
 /// Nobody tells the board about a commit that comes so much later than the enqueue: it has to look.
 const LONG_TRANSACTION: Duration = Duration::from_millis(1_500);
@@ -53,14 +54,18 @@ impl Producer {
         let some = self.random.u64(1_000..2_800);
         let mut wait = 0;
         let call = match dice {
-            0..34 => call!(plain(token)),
+            0..17 => call!(plain(token)),
+            17..34 => call!(brief(token)).queue(LANE),
             34..44 => {
                 let failures = self.random.u32(1..4);
                 call!(failing(token, failures))
+                    .queue(sometimes_in_the_lane(token))
                     .backoff(quickly)
                     .max_attempts(3)
             }
-            44..49 => call!(panicking(token)).backoff(quickly),
+            44..49 => call!(panicking(token))
+                .queue(sometimes_in_the_lane(token))
+                .backoff(quickly),
             49..54 => {
                 let slowly = Backoff::constant(LONG_TRANSACTION);
                 call!(slow(token, some)).queue("slow").backoff(slowly)
@@ -68,6 +73,7 @@ impl Producer {
             54..66 => call!(snoozing(token, self.random.u64(50..400))),
             66..80 => {
                 let effect = call!(effect(token)).backoff(quickly).max_attempts(20);
+                let effect = effect.queue(sometimes_in_the_lane(token));
                 effect.time_limit(2 * LONG_TRANSACTION)
             }
             80..86 => {
@@ -94,7 +100,10 @@ impl Producer {
         let tokens: Vec<i64> = (0..self.random.u32(5..20)).map(|_| self.token()).collect();
         let posts = tokens
             .iter()
-            .map(|token| self.post(*token, 0, call!(plain(*token))));
+            .map(|token| match sometimes_in_the_lane(*token) {
+                LANE => self.post(*token, 0, call!(brief(*token)).queue(LANE)),
+                _ => self.post(*token, 0, call!(plain(*token))),
+            });
         futures_util::future::join_all(posts).await;
     }
 
@@ -156,6 +165,13 @@ pub(crate) async fn long_transaction(client: &Client, till: &mut Till, token: i6
         Ok(committed?)
     });
     unsure(token, committed.await);
+}
+
+fn sometimes_in_the_lane(token: i64) -> &'static str {
+    match token % 3 {
+        0 => LANE,
+        _ => "default",
+    }
 }
 
 fn said(token: i64, posted: Result<JobId, callboard::Error>) -> Option<JobId> {

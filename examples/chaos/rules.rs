@@ -1,5 +1,5 @@
-//! Rules and what they found. They stand in three files: of [`custody`](crate::custody), of
-//! [`jobs`](crate::jobs), and of processes' [`conduct`](crate::conduct).
+//! Rules and what they found. They stand in four files: of [`custody`](crate::custody), of
+//! [`jobs`](crate::jobs), of the express [`lane`](crate::lane), and of processes' [`conduct`](crate::conduct).
 
 use crate::evidence::{Change, Evidence};
 
@@ -8,6 +8,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Verdict> {
     let rules = crate::jobs::RULES
         .iter()
         .chain(&crate::custody::RULES)
+        .chain(&crate::lane::RULES)
         .chain(&crate::conduct::RULES);
     let mut verdicts: Vec<Verdict> = rules.map(|rule| rule(evidence)).collect();
     for verdict in &mut verdicts {

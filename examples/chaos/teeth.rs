@@ -50,7 +50,7 @@ mod with_bugs {
             }
             Bug::NotifyWithoutPoll => "no available job waits while workers are idle",
             Bug::RescueNotCharged => "deaths are charged",
-            Bug::UnorderedBatch => "nothing deadlocked",
+            Bug::BatchForetellsNothing => "deaths in the express lane are charged",
         }
     }
 
