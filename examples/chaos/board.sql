@@ -31,8 +31,8 @@ begin
     verb := case
         when tg_op = 'INSERT' and new.state = 'executing' then 'birth'
         when tg_op = 'INSERT' then 'enqueue'
-        when query like '%express_batches where batch = $2 and not is_disowned%' then 'finish'
-        when query like '%attempted_at = clock_timestamp() - $3::bigint%' then 'spill'
+        when query like '%not is_disowned returning batch%' then 'finish'
+        when query like '%attempted_at = clock_timestamp() - %' then 'spill'
         when query like '%express_batches b left join%' then 'charge'
         when query like '%process_died%' then 'rescue'
         when query like '%after_ms, failure, output%' then 'settle'
