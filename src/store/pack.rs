@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart_when_there_are_several() {
-        let all: Vec<Held> = (0..16)
-            .map(|id| held(id, 1, ["a", "b"][id as usize % 2]))
+        let all: Vec<Held> = (1..=16)
+            .map(|id| held(id, 1, ["b", "a"][id as usize % 2]))
             .collect();
         let pack = Pack::of(&all.iter().collect::<Vec<_>>());
         assert_eq!(pack.kinds, ["a", "b"]);
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn few_are_not_packed() {
-        let all: Vec<Held> = (0..15).map(|id| held(id, 1, "a")).collect();
+        let all: Vec<Held> = (1..=15).map(|id| held(id, 1, "a")).collect();
         let pack = Pack::of(&all.iter().collect::<Vec<_>>());
         assert_eq!((pack.ids.0.len(), pack.singles.0.len()), (0, 15));
     }
