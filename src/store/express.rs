@@ -101,12 +101,11 @@ impl Store {
     }
 
     /// Strikes out a batch whose transaction was lost, so that it cannot end any more, and tells whether it had
-    /// ended before. `of` is one of its attempts that its end has changed.
+    /// ended before: then it has left these jobs at these attempts, or ended them.
     pub(crate) async fn withdraw(
         &self,
         batch: BatchId,
-        node: NodeId,
-        of: Option<(JobId, Attempt)>,
+        changed: &[(JobId, Attempt)],
     ) -> Result<bool, Error> {
         let mut session = self.0.settle.session().await?;
         let struck = session
@@ -116,17 +115,18 @@ impl Store {
                 &[&typed::<BigInt, _>(&batch.0)],
             )
             .await?;
-        let Some((id, attempt)) = of.filter(|_| struck == 0) else {
+        if struck > 0 {
             return Ok(false);
-        };
+        }
+        let ids = Numbers(changed.iter().map(|(id, _)| id.as_i64()).collect());
+        let attempts = Numbers(changed.iter().map(|(_, at)| at.as_i32()).collect());
         let found = session
             .fetch::<Bool, bool>(
                 "look how a batch ended",
                 &self.sql().finished,
                 &[
-                    &typed::<BigInt, _>(&node.as_i64()),
-                    &typed::<BigInt, _>(&id.as_i64()),
-                    &typed::<Integer, _>(&attempt.as_i32()),
+                    &typed::<Array<BigInt>, _>(&ids),
+                    &typed::<Array<Integer>, _>(&attempts),
                 ],
             )
             .await?;

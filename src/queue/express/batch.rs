@@ -162,6 +162,8 @@ impl Batch {
         let began = Instant::now();
         let has_ended = match self.write(hold, &end, &mut settled).await {
             Ok(()) => true,
+            // It is not this node's to end any more.
+            Err(error) if error.is_lease_lost() => false,
             Err(error) => self.has_ended_after(&error, &end).await,
         };
         match has_ended {
@@ -233,9 +235,9 @@ impl Batch {
             "the transaction of a batch in the express lane was lost, or its confirmation"
         );
         let (office, mut patience, mut tries) = (&self.office, Patience::default(), 0);
-        let of = self.changed_by(end);
+        let changed = end.changed();
         loop {
-            match office.store.withdraw(self.id, office.node, of).await {
+            match office.store.withdraw(self.id, &changed).await {
                 Ok(has_ended) => return has_ended,
                 // Then it is left to the rescuers of other nodes.
                 Err(_) if office.is_closing() && tries == LAST_TRIES => return false,
@@ -243,18 +245,6 @@ impl Batch {
             }
             tokio::time::sleep(patience.after_failure(fastrand::f64())).await;
         }
-    }
-
-    /// One that the end changes.
-    fn changed_by(&self, end: &End) -> Option<(JobId, Attempt)> {
-        let is_release = |answer: &Answer| {
-            let transition = &answer.settlement.transition;
-            matches!(transition, Transition::Release { failure: None })
-        };
-        let answered = end.answers.iter().filter(|(_, answer)| !is_release(answer));
-        let answered = answered.map(|(number, _)| &end.held[*number]);
-        let mut changed = end.completed().chain(answered).chain(end.outstanding());
-        changed.next().map(|held| (held.id, held.attempt))
     }
 
     fn ended(&self, end: End, settled: &Ids, took: Duration) {
@@ -315,6 +305,21 @@ impl Batch {
 impl End {
     fn completed(&self) -> impl Iterator<Item = &Held> {
         self.completed.iter().map(|number| &self.held[*number])
+    }
+
+    /// What it changes: all that are not given back as they were.
+    fn changed(&self) -> Vec<(JobId, Attempt)> {
+        let is_release = |answer: &Answer| {
+            let transition = &answer.settlement.transition;
+            matches!(transition, Transition::Release { failure: None })
+        };
+        let answered = self
+            .answers
+            .iter()
+            .filter(|(_, answer)| !is_release(answer));
+        let answered = answered.map(|(number, _)| &self.held[*number]);
+        let changed = self.completed().chain(answered).chain(self.outstanding());
+        changed.map(|held| (held.id, held.attempt)).collect()
     }
 
     fn outstanding(&self) -> impl Iterator<Item = &Held> {

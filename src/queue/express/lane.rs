@@ -224,13 +224,7 @@ impl Lane {
 /// Strikes out what may have been foretold in vain.
 async fn withdraw(office: Arc<Office>, batch: BatchId) {
     let mut patience = Patience::default();
-    while office
-        .store
-        .withdraw(batch, office.node, None)
-        .await
-        .is_err()
-        && !office.is_closing()
-    {
+    while office.store.withdraw(batch, &[]).await.is_err() && !office.is_closing() {
         tokio::time::sleep(patience.after_failure(fastrand::f64())).await;
     }
 }

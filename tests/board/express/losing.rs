@@ -72,6 +72,34 @@ async fn a_batch_whose_commit_is_not_answered_has_ended_and_nothing_runs_twice()
     scene.ends_well().await;
 }
 
+/// The verdict may come late: what the batch has left to be retried may be elsewhere by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_becomes_of_a_job_later_a_batch_that_has_ended_is_not_taken_for_lost() {
+    let scene = Scene::set().await;
+    let later = call!(run()).run_in(Duration::from_secs(3_600));
+    let id = scene.enqueue(later).await.as_i64();
+    let ask = include_str!("../../../src/store/sql/finished.sql");
+    let (ids, attempts) = (vec![id], vec![2]);
+    let has_ended = || async {
+        let row = scene.rows.query_one(ask, &[&ids, &attempts]).await;
+        row.unwrap().get::<_, bool>(0)
+    };
+    for (what, expected) in [
+        ("attempt = 1", false),
+        ("attempt = 2, state = 'executing', node = 7", true),
+        ("attempt = 2, state = 'retryable', node = null", true),
+        ("attempt = 3, state = 'executing', node = 8", true),
+    ] {
+        let update = format!("update callboard.jobs set {what} where id = {id}");
+        scene.rows.batch_execute(&update).await.unwrap();
+        assert_eq!(has_ended().await, expected, "{what}");
+    }
+    let ends = format!("delete from callboard.jobs where id = {id}");
+    scene.rows.batch_execute(&ends).await.unwrap();
+    assert!(has_ended().await, "it ended elsewhere");
+    scene.ends_well().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_whose_note_is_not_answered_are_not_begun_then_and_run_once() {
     let scene = Scene::with(MAX_EXPRESS_BOUND, |queue| queue.workers(2)).await;
