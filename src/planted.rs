@@ -112,8 +112,8 @@ mod chosen {
         (
             Bug::BatchForetellsNothing,
             "foretell",
-            "select $1, $2, $3, $4, $5, $6, $7",
-            "select $1, $2, $3, $4, $5, '{}'::bigint[], '{}'::integer[]",
+            "$5, $6, $7 where",
+            "$5, '{}'::bigint[], '{}'::integer[] where",
         ),
         (
             Bug::SnoozeLowersAttempt,
