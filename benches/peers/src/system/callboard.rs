@@ -66,7 +66,7 @@ impl Job for Noop {
 
 impl System for Callboard {
     const PACKAGE: &'static str = "callboard";
-    const KEEPS: &'static str = "history on: a row of each finished job; enqueues and settlements commit synchronously, \
+    const KEEPS: &'static str = "history on: every finished job stays in the history; enqueues and settlements commit synchronously, \
                                  claims asynchronously";
     const BATCHES: &'static [u64] = &[5_000, 1_000, 20_000];
 
