@@ -1,6 +1,6 @@
 //! The board's own statements, run by loops without actors, handlers or leases: what is left to lose.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postgres_types::private::BytesMut;
 use postgres_types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
@@ -18,6 +18,8 @@ use crate::usage::Cost;
 const NODE: i64 = 1;
 const CLAIM: i64 = 1_000;
 const SETTLE: usize = 2_000;
+/// How soon claims that come back short look at all jobs again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const KIND: &str = "throughput::jobs::work";
 
 /// Where a row lies.
@@ -63,7 +65,7 @@ impl Loop {
     /// Claims until so many are claimed.
     async fn claim(self, jobs: usize, claimed: Sender<Claimed>) -> Result<Self, Failed> {
         let (kinds, versions) = ([KIND], [1]);
-        let (mut above, mut left) = ((i16::MIN, i64::MIN), jobs);
+        let (mut above, mut looked, mut left) = ((i16::MIN, i64::MIN), Instant::now(), jobs);
         while left > 0 {
             let (priority, id) = above;
             let rows = self
@@ -87,10 +89,13 @@ impl Loop {
             let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(6).len()).sum();
             assert!(bytes >= jobs.len() * 100, "every job has its payload");
             jobs.sort_unstable();
-            above = match jobs.last() {
-                Some((last, ..)) if rows.len() == CLAIM as usize => (0, *last),
-                _ => (i16::MIN, i64::MIN),
-            };
+            if let Some((last, ..)) = jobs.last() {
+                above = (0, *last);
+            }
+            // As a fetcher does while many execute.
+            if rows.len() < CLAIM as usize && looked.elapsed() >= LOOK_AGAIN {
+                (above, looked) = ((i16::MIN, i64::MIN), Instant::now());
+            }
             left -= jobs.len();
             if !jobs.is_empty() {
                 claimed.send(jobs).await?;

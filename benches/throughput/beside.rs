@@ -29,7 +29,8 @@ impl Beside {
             Self::OldSnapshot => Ok(Some(place.snapshot().await?)),
             Self::Scheduled(jobs) => {
                 place.fill(jobs, Does::Nothing, queues).await?;
-                let later = "update callboard.jobs set state = 'scheduled', due_at = now() + interval '1 day'";
+                let later = "update callboard.jobs set state = 'scheduled', is_ready = false, \
+                             due_at = now() + interval '1 day'";
                 place.run(later).await?;
                 place.run("vacuum analyze callboard.jobs").await?;
                 Ok(None)

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::arrivals::Arrivals;
-use super::claim_hint::ClaimHint;
+use super::claim_hint::{ClaimHint, KEPT_FOR_SHORT, Yield};
 use super::claimer::{Claimed, Claimer};
 use super::lease::Lease;
 use super::look_ahead::LookAhead;
@@ -31,10 +31,12 @@ use crate::store::Notice;
 const MAX_CLAIM: u32 = 5_000;
 /// How many answers a process may have that are unconfirmed, or untold to who must know, before its fetchers claim less.
 const MAX_UNCONFIRMED: usize = 20_000;
-/// How often it looks at most for jobs that the rate of its queue has held back.
-const SOONEST_START: Duration = Duration::from_millis(5);
 /// How long a fetcher waits then.
 const REST_WHEN_FULL: Duration = Duration::from_millis(5);
+/// How often it looks at most for jobs that the rate of its queue has held back.
+const SOONEST_START: Duration = Duration::from_millis(5);
+/// So many jobs, in hand or about to be settled, are not walked over by each claim that comes back short.
+const MANY: usize = 200;
 
 pub(super) enum FetcherMessage {
     /// A claim has come back.
@@ -175,9 +177,13 @@ impl Fetcher {
                 true
             }
             None => {
-                self.hint
-                    .claimed(claimed.last, claimed.is_full, Instant::now());
-                !claimed.is_full
+                let brought = self.brought(claimed.is_full, outlet);
+                if brought == Yield::ShortAmongMany && self.hint.is_set() {
+                    // It may have passed somebody over.
+                    self.send_after(KEPT_FOR_SHORT, FetcherMessage::Retry);
+                }
+                self.hint.claimed(claimed.last, brought, Instant::now());
+                brought != Yield::Full
             }
         };
         self.flow = if is_dry && !was_woken {
@@ -198,6 +204,15 @@ impl Fetcher {
         }
         outlet.emit_all(leases);
         Ok(())
+    }
+
+    fn brought(&self, is_full: bool, outlet: &Outlet<Lease>) -> Yield {
+        let executing = outlet.buffered() + self.args.office.outbox.count();
+        match is_full {
+            true => Yield::Full,
+            false if executing < MANY => Yield::Short,
+            false => Yield::ShortAmongMany,
+        }
     }
 
     fn born(&mut self, leases: Vec<Lease>, loan: Loan, outlet: &mut Outlet<Lease>) {

@@ -64,6 +64,10 @@ const MIGRATIONS: &[Migration] = &[
         version: "20261126000031",
         up: include_str!("../../migrations/2026-11-26-000031_limited_claims/up.sql"),
     },
+    Migration {
+        version: "20261126000040",
+        up: include_str!("../../migrations/2026-11-26-000040_in_place/up.sql"),
+    },
 ];
 
 /// A migration may take longer than other statements: as long as so many of them.

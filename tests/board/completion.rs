@@ -131,7 +131,7 @@ async fn an_attempt_that_lost_its_lease_cannot_complete_its_job() {
     let id = client.enqueue(call!(overtaken())).await.unwrap();
     desk.begun.notified().await;
     // As if others had taken it back, because this node was silent for too long.
-    let take_back = "update callboard.jobs set state = 'available', node = null";
+    let take_back = "update callboard.jobs set state = 'available', is_ready = true, node = null";
     rows.batch_execute(take_back).await.unwrap();
     client.wake("default");
     let job = until_state(client, id, JobState::Completed).await;

@@ -112,7 +112,7 @@ async fn what_was_taken_back_counts_as_refused_however_often_its_answer_is_sent(
     let observer = sql::connect(&url).await;
     let stopper = rows.transaction().await.unwrap();
     let lock = format!(
-        "update callboard.jobs set state = 'scheduled', node = null, due_at = now() + interval '1 hour', \
+        "update callboard.jobs set state = 'scheduled', is_ready = false, node = null, due_at = now() + interval '1 hour', \
          errors = '[{{\"kind\": \"process_died\", \"attempt\": 1}}]' where id = {}",
         id.as_i64()
     );

@@ -340,7 +340,8 @@ async fn poison(board: &Board, url: &str) -> JobId {
     let dies = format!(
         "begin; insert into callboard.nodes (id, lease_until, condemned_at, name, version, queues, kinds) \
          values (4711, now(), now(), 'gone:1', '0', '{{}}', '{{}}'); \
-         update callboard.jobs set state = 'executing', node = 4711, attempt = 3, deaths = 2, due_at = null \
+         update callboard.jobs set state = 'executing', is_ready = true, node = 4711, attempt = 3, deaths = 2, \
+                due_at = null \
          where id = {}; commit",
         id.as_i64()
     );

@@ -204,7 +204,7 @@ async fn a_rescue_whose_answer_is_lost_charges_one_death() {
     // It was claimed by a node whose lease ran out.
     let dead = "insert into callboard.nodes (id, lease_until, name, version, queues, kinds) \
                 values (7, now() - interval '1 minute', 'gone', '0', '{}', '{}'); \
-                update callboard.jobs set state = 'executing', attempt = 1, node = 7, due_at = null";
+                update callboard.jobs set state = 'executing', is_ready = true, attempt = 1, node = 7, due_at = null";
     stage.rows.batch_execute(dead).await.unwrap();
     stage.until_lost(1).await;
     let job = stage.completed(id).await;

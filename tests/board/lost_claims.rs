@@ -81,7 +81,8 @@ async fn a_job_that_is_claimed_again_between_its_answer_and_the_refusal_is_found
     let client = board.client();
     let job = client.enqueue(call!(through_the_gate())).await.unwrap();
     until_state(client, job, JobState::Executing).await;
-    let taken_back = "update callboard.jobs set state = 'available', attempt = 0, node = null";
+    let taken_back =
+        "update callboard.jobs set state = 'available', is_ready = true, attempt = 0, node = null";
     rows.batch_execute(taken_back).await.unwrap();
     // The answer is refused; that is not heard, and refused again; then it is asked whether it had been
     // accepted before, which takes a while here.

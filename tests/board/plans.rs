@@ -120,10 +120,11 @@ const ENQUEUE_VALUES: &str = "'{default}', '{kind}', '{0}', '{}', '{}', '{}', '{
 
 /// Ten jobs are executing, a tenth of the others wait for their time, which has come.
 const FILL: &str = "insert into callboard.jobs (id, queue, kind, state, priority, args_version, \
-                        args_fingerprint, args, attempt, node, due_at) \
+                        args_fingerprint, args, attempt, node, is_ready, due_at) \
                     select n, 'default', 'kind', case when n <= 10 then 'executing' \
                         when n % 10 = 0 then 'scheduled' else 'available' end, 0, 1, 1, '', \
                         case when n <= 10 then 1 else 0 end, case when n <= 10 then 7 end, \
+                        n <= 10 or n % 10 <> 0, \
                         case when n > 10 and n % 10 = 0 then now() - interval '1 second' end \
                     from generate_series(1, $1) as n";
 

@@ -150,7 +150,8 @@ async fn a_quarantined_job_lets_the_next_go_on() {
     let dead = format!(
         "insert into callboard.nodes (id, lease_until, name, version, queues, kinds) \
          values (7, now() - interval '1 minute', 'gone', '0', '{{}}', '{{}}'); \
-         update callboard.jobs set state = 'executing', attempt = 1, node = 7, due_at = null, deaths = 99 \
+         update callboard.jobs set state = 'executing', is_ready = true, has_turn = true, attempt = 1, node = 7, \
+                due_at = null, deaths = 99 \
           where id = {}",
         head.as_i64()
     );

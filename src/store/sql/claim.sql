@@ -13,32 +13,31 @@
 -- The state is a literal, so that the partial indexes serve. ($4, $5) is a lower bound that spares
 -- the walk over dead index entries; it is a hint and left out (the smallest values) now and then.
 update callboard.jobs
-   set state = 'executing', attempt = attempt + 1, node = $1, attempted_at = (select clock_timestamp())
+   set state = 'executing', attempt = attempt + 1, node = $1, has_turn = ordering_key is not null,
+       attempted_at = (select clock_timestamp())
  where ctid = any(
        array(select j.ctid from callboard.jobs j
               where not exists (select from callboard.limits where queue = $2)
-                and queue = $2 and state = 'available' and not is_behind and deaths = 0
+                and queue = $2 and is_ready and state = 'available' and not is_behind and deaths = 0
                 and callboard.can_run(kind, args_version, $3, $8)
                 and (priority, id) > ($4, $5)
                 and (ordering_key is null
                      or not (exists (select from callboard.jobs e
                                       where e.queue = $2 and e.ordering_key = j.ordering_key and e.id < j.id)
                           or exists (select from callboard.jobs e
-                                      where e.queue = $2 and e.ordering_key = j.ordering_key
-                                        and e.state = 'executing')))
+                                      where e.queue = $2 and e.ordering_key = j.ordering_key and e.has_turn)))
               order by priority, id
               limit $6
                 for update skip locked)
     || array(select j.ctid from callboard.jobs j
               where not exists (select from callboard.limits where queue = $2)
-                and queue = $2 and state = 'available' and not is_behind and deaths > 0
+                and queue = $2 and is_ready and state = 'available' and not is_behind and deaths > 0
                 and callboard.can_run(kind, args_version, $3, $8)
                 and (ordering_key is null
                      or not (exists (select from callboard.jobs e
                                       where e.queue = $2 and e.ordering_key = j.ordering_key and e.id < j.id)
                           or exists (select from callboard.jobs e
-                                      where e.queue = $2 and e.ordering_key = j.ordering_key
-                                        and e.state = 'executing')))
+                                      where e.queue = $2 and e.ordering_key = j.ordering_key and e.has_turn)))
               order by priority, id
               limit $7
                 for update skip locked))

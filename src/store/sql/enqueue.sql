@@ -9,12 +9,11 @@
 with enqueued as (
     insert into callboard.jobs
            (queue, kind, state, priority, max_attempts, time_limit_ms, backoff,
-           args_version, args_fingerprint, due_at, args, ordering_key, limit_key, is_behind, traceparent)
+           args_version, args_fingerprint, due_at, is_ready, args, ordering_key, limit_key, is_behind, traceparent)
     select queue, kind,
            case when due_at > now then 'scheduled' else 'available' end,
            priority, max_attempts, time_limit_ms, backoff::jsonb, args_version, args_fingerprint,
-           case when due_at > now then due_at end,
-           args, ordering_key, limit_key,
+           case when due_at > now then due_at end, due_at is null or due_at <= now, args, ordering_key, limit_key,
            ordering_key is not null
                and (is_repeated or callboard.is_key_taken(queue, ordering_key)),
            traceparent

@@ -19,12 +19,13 @@ with waiting as materialized (
 enqueued as (
     insert into callboard.jobs
            (queue, kind, state, priority, max_attempts, time_limit_ms, backoff,
-            args_version, args_fingerprint, due_at, args, ordering_key, limit_key, is_behind,
+            args_version, args_fingerprint, due_at, is_ready, has_turn, args, ordering_key, limit_key, is_behind,
             enqueued_at, attempt, node, attempted_at, traceparent)
     select queue, kind,
            case when is_claimed then 'executing' when due_at > now then 'scheduled' else 'available' end,
            priority, max_attempts, time_limit_ms, backoff::jsonb, args_version, args_fingerprint,
            case when due_at > now then due_at end,
+           case when not is_claimed then due_at is null or due_at <= now end, is_claimed and ordering_key is not null,
            args, ordering_key, limit_key,
            ordering_key is not null
                and (is_repeated or callboard.is_key_taken(queue, ordering_key)),

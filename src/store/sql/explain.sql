@@ -46,7 +46,7 @@ select f.place, f.queue, f.kind, f.state, f.attempt,
        (select count(*) from serving where is_able),
        (select count(*) from serving where is_able and not is_halted),
        (select count(*) from (select from callboard.jobs j
-                               where j.queue = f.queue and j.state = 'available' and not j.is_behind
+                               where j.queue = f.queue and j.is_ready and j.state = 'available' and not j.is_behind
                                  and (j.priority, j.id) < (f.priority, f.id) and f.state = 'available'
                                limit $2) as capped)
   from found f

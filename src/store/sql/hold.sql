@@ -11,15 +11,14 @@ select id, attempt + 1, kind, priority, args_version, args_fingerprint, args, en
                      traceparent) end, ctid
   from (select ctid, * from callboard.jobs j
          where not exists (select from callboard.limits where queue = $1)
-           and queue = $1 and state = 'available' and not is_behind and deaths = 0
+           and queue = $1 and is_ready and state = 'available' and not is_behind and deaths = 0
            and callboard.can_run(kind, args_version, $2, $7)
            and (priority, id) > ($3, $4)
            and (ordering_key is null
                 or not (exists (select from callboard.jobs e
                                  where e.queue = $1 and e.ordering_key = j.ordering_key and e.id < j.id)
                      or exists (select from callboard.jobs e
-                                 where e.queue = $1 and e.ordering_key = j.ordering_key
-                                   and e.state = 'executing')))
+                                 where e.queue = $1 and e.ordering_key = j.ordering_key and e.has_turn)))
          order by priority, id
          limit $5
            for update skip locked) as plain
@@ -31,14 +30,13 @@ select id, attempt + 1, kind, priority, args_version, args_fingerprint, args, en
                      traceparent) end, ctid
   from (select ctid, * from callboard.jobs j
          where not exists (select from callboard.limits where queue = $1)
-           and queue = $1 and state = 'available' and not is_behind and deaths > 0
+           and queue = $1 and is_ready and state = 'available' and not is_behind and deaths > 0
            and callboard.can_run(kind, args_version, $2, $7)
            and (ordering_key is null
                 or not (exists (select from callboard.jobs e
                                  where e.queue = $1 and e.ordering_key = j.ordering_key and e.id < j.id)
                      or exists (select from callboard.jobs e
-                                 where e.queue = $1 and e.ordering_key = j.ordering_key
-                                   and e.state = 'executing')))
+                                 where e.queue = $1 and e.ordering_key = j.ordering_key and e.has_turn)))
          order by priority, id
          limit $6
            for update skip locked) as suspect

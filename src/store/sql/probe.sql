@@ -12,7 +12,7 @@ update callboard.breakers b
         or (state = 'open' and probe_at <= clock_timestamp()
             or state = 'half_open' and probing_until < clock_timestamp())
            and exists (select from callboard.jobs j
-                        where j.queue = any($4) and j.state = 'available' and not j.is_behind
+                        where j.queue = any($4) and j.is_ready and j.state = 'available' and not j.is_behind
                           and callboard.can_run(j.kind, j.args_version, $5, $6)))
 returning name, kinds, state, epoch, changed_at, changed_by, reason, probe_at, prober, succeeded, openings,
           (extract(epoch from clock_timestamp() - changed_at) * 1000)::bigint,

@@ -4,10 +4,10 @@
 -- of it. Counting what executes reads the whole table; this is for people, not for the hot path.
 with recursive step as (
     -- A loose index scan: one probe a queue instead of a read of every job.
-    (select queue from callboard.jobs where state = 'available' and not is_behind order by queue limit 1)
+    (select queue from callboard.jobs where is_ready and not is_behind order by queue limit 1)
     union all
     select (select j.queue from callboard.jobs j
-             where j.state = 'available' and not j.is_behind and j.queue > step.queue order by j.queue limit 1)
+             where j.is_ready and not j.is_behind and j.queue > step.queue order by j.queue limit 1)
       from step where step.queue is not null
 ),
 live as (
@@ -22,27 +22,28 @@ names as (
     union select unnest(queues) from live
     union select queue from busy
     union select queue from (select queue from callboard.jobs
-                              where state in ('scheduled', 'retryable') limit $1) as waiting
+                              where not is_ready limit $1) as waiting
     union select queue from callboard.queue_settings
            where node = 0 and (mode <> 'running' or workers is not null)
 )
 select n.queue,
        (select count(*) from (select from callboard.jobs j
-                               where j.queue = n.queue and j.state = 'available' and not j.is_behind limit $1) as capped),
+                               where j.queue = n.queue and j.is_ready and j.state = 'available' and not j.is_behind
+                               limit $1) as capped),
        coalesce((select b.executing from busy b where b.queue = n.queue), 0),
        (select count(*) from (select from callboard.jobs j
-                               where j.queue = n.queue and j.state in ('scheduled', 'retryable')
+                               where j.queue = n.queue and not j.is_ready
                                limit $1) as capped),
        (select count(*) from (select from callboard.jobs j
                                where j.queue = n.queue and j.is_behind limit $1) as capped),
        (select (extract(epoch from clock_timestamp() - min(sample.enqueued_at)) * 1000)::bigint
           from (select enqueued_at from callboard.jobs j
-                 where j.queue = n.queue and j.state = 'available' and not j.is_behind
+                 where j.queue = n.queue and j.is_ready and j.state = 'available' and not j.is_behind
                  order by priority, id limit 100) as sample),
        (select count(*) from live where n.queue = any(live.queues)),
        array(select distinct sample.kind
                from (select kind, args_version from callboard.jobs j
-                      where j.queue = n.queue and j.state = 'available' and not j.is_behind
+                      where j.queue = n.queue and j.is_ready and j.state = 'available' and not j.is_behind
                       order by priority, id limit 1000) as sample
               where not exists (select from live
                                  where n.queue = any(live.queues)

@@ -32,7 +32,7 @@ charged as materialized (
 ),
 rescued as (
     update callboard.jobs j
-       set state = 'available', node = null, deaths = c.deaths, due_at = clock_timestamp(),
+       set state = 'available', is_ready = true, has_turn = false, is_limited = false, node = null, deaths = c.deaths, due_at = clock_timestamp(),
            errors = coalesce(j.errors, '[]') || (c.failure || jsonb_build_object('attempt', j.attempt))
       from charged c
      where j.id = c.id and c.fate = 'rescued'

@@ -38,6 +38,7 @@ moved as (
     update callboard.jobs j
        set state = case h.verb when 'retry' then 'retryable' when 'snooze' then 'scheduled'
                                else 'available' end,
+           is_ready = h.verb = 'release', has_turn = false, is_limited = false,
            failures = j.failures + case h.verb when 'retry' then 1 else 0 end,
            -- Of a released job: since when it waits for a worker again.
            due_at = clock_timestamp() + coalesce(h.after_ms, 0) * interval '1 millisecond',
@@ -65,7 +66,8 @@ buried as (
            coalesce(error_fingerprint, 0), coalesce(all_errors, '[]'),
            coalesce(diagnostics, '{}')::jsonb || jsonb_build_object('queue_depth',
                (select count(*) from (select from callboard.jobs q
-                                       where q.queue = ended.queue and q.state = 'available' and not q.is_behind
+                                       where q.queue = ended.queue and q.is_ready and q.state = 'available'
+                                         and not q.is_behind
                                        limit 10000) as capped)),
            traceparent, args
       from ended

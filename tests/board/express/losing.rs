@@ -86,9 +86,18 @@ async fn whatever_becomes_of_a_job_later_a_batch_that_has_ended_is_not_taken_for
     };
     for (what, expected) in [
         ("attempt = 1", false),
-        ("attempt = 2, state = 'executing', node = 7", true),
-        ("attempt = 2, state = 'retryable', node = null", true),
-        ("attempt = 3, state = 'executing', node = 8", true),
+        (
+            "attempt = 2, state = 'executing', is_ready = true, node = 7",
+            true,
+        ),
+        (
+            "attempt = 2, state = 'retryable', is_ready = false, node = null",
+            true,
+        ),
+        (
+            "attempt = 3, state = 'executing', is_ready = true, node = 8",
+            true,
+        ),
     ] {
         let update = format!("update callboard.jobs set {what} where id = {id}");
         scene.rows.batch_execute(&update).await.unwrap();
