@@ -148,8 +148,10 @@ impl Loops {
             include_str!("../../src/store/sql/claim.sql"),
             include_str!("../../src/store/sql/complete_many.sql"),
         );
-        let claims = "set enable_seqscan = off; set synchronous_commit = off";
-        let answers = "set enable_seqscan = off; set enable_bitmapscan = off";
+        let claims = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                      set enable_bitmapscan = off; set enable_sort = off; set synchronous_commit = off";
+        let answers = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                       set enable_bitmapscan = off";
         let loops = Self {
             claiming: Loop::new(&place.url, claims, claim).await?,
             settling: Loop::new(&place.url, answers, complete).await?,

@@ -41,7 +41,8 @@ create index jobs_keyed on jobs (queue, limit_key, priority, id)
 create index jobs_limited on jobs (queue, limit_key) where is_limited;
 
 create or replace function first_waiting(of_queue text, of_kinds text[]) returns smallint
-language plpgsql stable set search_path from current set enable_seqscan = off as $$
+language plpgsql stable set search_path from current
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 begin
     return (select priority from jobs
              where queue = of_queue and is_ready and state = 'available' and not is_behind and kind = any(of_kinds)
@@ -50,7 +51,8 @@ begin
 end $$;
 
 create or replace function first_waiting(of_queue text, of_kinds text[], of_versions integer[]) returns smallint
-language plpgsql stable set search_path from current set enable_seqscan = off as $$
+language plpgsql stable set search_path from current
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 begin
     return (select j.priority from jobs j
              where j.queue = of_queue and j.is_ready and j.state = 'available' and not j.is_behind
@@ -80,7 +82,7 @@ end $$;
 create or replace function claim_limited(of_node bigint, of_queue text, of_kinds text[], of_versions integer[], at_most bigint,
                               suspects bigint)
 returns table (lies_at tid, job jobs) language plpgsql volatile
-set search_path from current set enable_seqscan = off as $$
+set search_path from current set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
     l     limits;
     now   timestamptz;

@@ -42,17 +42,25 @@ impl Lane {
     /// What the session is told, besides the limits.
     const fn settings(self) -> &'static str {
         // The price of a sequential scan that is forbidden, where there is no other way, would have it compiled.
-        // Plans are cached while the hot table is nearly empty, and a sequential scan that was right
-        // then is a disaster later. A bitmap scan would lock rows in the order of their pages, where an
-        // index scan takes them in the order of their ids.
+        // Plans are made once and kept, mostly while the hot table is nearly empty, and a sequential scan that was
+        // right then is a disaster later. A bitmap scan would lock rows in the order of their pages, where an
+        // index scan takes them in the order of their ids. And who believes that nearly all execute would rather
+        // read and sort what the fetch index holds than walk it.
         match self {
-            Self::Claim => "set jit = off; set enable_seqscan = off; set synchronous_commit = off;",
-            Self::Settle => "set jit = off; set enable_seqscan = off; set enable_bitmapscan = off;",
+            Self::Claim => {
+                "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                 set enable_bitmapscan = off; set enable_sort = off; set synchronous_commit = off;"
+            }
+            Self::Settle => {
+                "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                 set enable_bitmapscan = off;"
+            }
             // A batch ends by itself after a bound of ten seconds at most. A process that cannot end it any more,
             // since it is frozen or its threads are blocked, must not keep its jobs, and the whole server from
             // vacuuming.
             Self::Express => {
-                "set jit = off; set enable_seqscan = off; set enable_bitmapscan = off; \
+                "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                 set enable_bitmapscan = off; set enable_sort = off; \
                  set idle_in_transaction_session_timeout = '15s';"
             }
             Self::General => "",

@@ -22,6 +22,7 @@ struct Hot {
 }
 
 const ANSWERS: &str = "set enable_bitmapscan = off;";
+const CLAIMS: &str = "set enable_bitmapscan = off; set enable_sort = off;";
 
 const HOT: [Hot; 9] = [
     Hot {
@@ -29,7 +30,7 @@ const HOT: [Hot; 9] = [
         sql: include_str!("../../src/store/sql/claim.sql"),
         types: "bigint, text, text[], smallint, bigint, bigint, bigint, integer[]",
         values: "7, 'default', '{kind}', -32768, -1, 10, 1, '{1}'",
-        settings: "",
+        settings: CLAIMS,
         index: "jobs_fetch",
         most: 10,
     },
@@ -58,7 +59,7 @@ const HOT: [Hot; 9] = [
         sql: include_str!("../../src/store/sql/hold.sql"),
         types: "text, text[], smallint, bigint, bigint, bigint, integer[]",
         values: "'default', '{kind}', -32768, -1, 10, 1, '{1}'",
-        settings: ANSWERS,
+        settings: CLAIMS,
         index: "jobs_fetch",
         most: 10,
     },
@@ -221,6 +222,22 @@ async fn hot_statements_keep_to_their_index_and_read_no_more_than_they_need_on_a
             .unwrap();
         check_all(&client, &format!("{jobs} rows, analyzed")).await;
     }
+}
+
+/// What executes stands in the index that claims walk, and the planner may believe that nothing else does.
+#[tokio::test]
+async fn hot_statements_keep_to_their_index_on_a_table_that_was_analyzed_when_all_were_executing() {
+    let client = sql::connect(&server::fresh_database().await).await;
+    fill(&client, 50_000).await;
+    let all = "update callboard.jobs set state = 'executing', node = 7, attempt = 1 where state = 'available'";
+    client.batch_execute(all).await.unwrap();
+    client
+        .batch_execute("vacuum analyze callboard.jobs")
+        .await
+        .unwrap();
+    let back = "update callboard.jobs set state = 'available', node = null where state = 'executing' and id > 10";
+    client.batch_execute(back).await.unwrap();
+    check_all(&client, "a table that was analyzed when all were executing").await;
 }
 
 #[tokio::test]
