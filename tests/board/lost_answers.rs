@@ -17,7 +17,7 @@ const ENQUEUE: &str = "as given)";
 const CLAIM: &str = "set state = 'executing'";
 const COMPLETE: &str = "'completed', queue, kind, errors from ended";
 const SETTLE: &str = "as answer (id, attempt, verb";
-const PROMOTE: &str = "('scheduled', 'retryable') and due_at <= clock_timestamp()";
+const PROMOTE: &str = "where not is_ready and due_at";
 const RESCUE: &str = "'process_died', 'at'";
 
 type Runs = Arc<AtomicU32>;
