@@ -5,9 +5,11 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::support::{server, sql};
 
-/// The settings of the connections for claims and answers, and the plan that is kept in the end.
-const SETTINGS: &str = "set enable_seqscan = off; set plan_cache_mode = force_generic_plan; \
-                        set search_path to pg_catalog; set jit = off;";
+/// The settings of the connections for claims and answers.
+const SETTINGS: &str = "set enable_seqscan = off; set search_path to pg_catalog; set jit = off;";
+
+/// The plan that is kept, and one that is made for these very values.
+const MODES: [&str; 2] = ["force_generic_plan", "force_custom_plan"];
 
 /// A hot statement, how it is run here, and what it must do.
 struct Hot {
@@ -29,10 +31,10 @@ const HOT: [Hot; 9] = [
         name: "claim",
         sql: include_str!("../../src/store/sql/claim.sql"),
         types: "bigint, text, text[], smallint, bigint, bigint, bigint, integer[]",
-        values: "7, 'default', '{kind}', -32768, -1, 10, 1, '{1}'",
+        values: "7, 'default', '{kind}', -32768, -1, 1000, 1, '{1}'",
         settings: CLAIMS,
         index: "jobs_fetch",
-        most: 10,
+        most: 1_000,
     },
     Hot {
         name: "complete",
@@ -58,10 +60,10 @@ const HOT: [Hot; 9] = [
         name: "hold",
         sql: include_str!("../../src/store/sql/hold.sql"),
         types: "text, text[], smallint, bigint, bigint, bigint, integer[]",
-        values: "'default', '{kind}', -32768, -1, 10, 1, '{1}'",
+        values: "'default', '{kind}', -32768, -1, 1000, 1, '{1}'",
         settings: CLAIMS,
         index: "jobs_fetch",
-        most: 10,
+        most: 1_000,
     },
     Hot {
         name: "finish",
@@ -130,7 +132,7 @@ const FILL: &str = "insert into callboard.jobs (id, queue, kind, state, priority
                     from generate_series(1, $1) as n";
 
 /// The plan as it was run, and rolled back.
-async fn plan(client: &Client, hot: &Hot) -> Vec<String> {
+async fn plan(client: &Client, hot: &Hot, mode: &str) -> Vec<String> {
     let Hot {
         name,
         sql,
@@ -139,8 +141,10 @@ async fn plan(client: &Client, hot: &Hot) -> Vec<String> {
         settings,
         ..
     } = hot;
-    let prepare =
-        format!("{SETTINGS} {settings} deallocate all; prepare {name} ({types}) as {sql};");
+    let prepare = format!(
+        "{SETTINGS} {settings} set plan_cache_mode = {mode}; deallocate all; \
+         prepare {name} ({types}) as {sql};"
+    );
     client.batch_execute(&prepare).await.unwrap();
     client.batch_execute("begin").await.unwrap();
     let explain =
@@ -167,9 +171,9 @@ const BATCH: &str = "insert into callboard.express_batches (batch, node, queue, 
 
 async fn check_all(client: &Client, table: &str) {
     client.batch_execute(BATCH).await.unwrap();
-    for hot in &HOT {
-        let lines = plan(client, hot).await;
-        let shown = || format!("{} on {table}:\n{}", hot.name, lines.join("\n"));
+    for (hot, mode) in HOT.iter().flat_map(|hot| MODES.map(|mode| (hot, mode))) {
+        let lines = plan(client, hot, mode).await;
+        let shown = || format!("{} ({mode}) on {table}:\n{}", hot.name, lines.join("\n"));
         let on_jobs = |line: &&String| line.contains(" on jobs") || line.contains(hot.index);
         assert!(
             lines.iter().any(|line| line.contains(hot.index)),
@@ -222,6 +226,15 @@ async fn hot_statements_keep_to_their_index_and_read_no_more_than_they_need_on_a
             .unwrap();
         check_all(&client, &format!("{jobs} rows, analyzed")).await;
     }
+}
+
+/// The planner knows nothing of it then, and would rather read and sort what the fetch index holds.
+#[tokio::test]
+async fn hot_statements_keep_to_their_index_on_a_table_that_was_filled_before_it_was_ever_analyzed()
+{
+    let client = sql::connect(&server::fresh_database().await).await;
+    client.execute(FILL, &[&50_000]).await.unwrap();
+    check_all(&client, "a table that was never analyzed").await;
 }
 
 /// What executes stands in the index that claims walk, and the planner may believe that nothing else does.
