@@ -12,6 +12,8 @@ alter table jobs
         end
         and (ordering_key is not null or not is_behind));
 
+alter table jobs set (fillfactor = 50);
+
 create index jobs_fetch on jobs (queue, priority, id) where state = 'available' and not is_behind;
 create index jobs_due on jobs (due_at) where state in ('scheduled', 'retryable');
 create index jobs_suspect on jobs (queue, priority, id)

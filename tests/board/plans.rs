@@ -268,6 +268,42 @@ async fn hot_statements_keep_to_their_index_on_a_table_that_has_become_empty() {
     check_all(&client, "a table that was analyzed full").await;
 }
 
+/// Else every claim would write all indexes anew.
+#[tokio::test]
+async fn a_claim_changes_rows_in_their_places() {
+    let client = sql::connect(&server::fresh_database().await).await;
+    let fill = "insert into callboard.jobs (queue, kind, state, priority, args_version, args_fingerprint, args) \
+                select 'default', 'kind', 'available', 0, 1, 1, decode(repeat('00', 100), 'hex') \
+                  from generate_series(1, 2000)";
+    client.batch_execute(fill).await.unwrap();
+    let claim = include_str!("../../src/store/sql/claim.sql");
+    let (kinds, versions) = (["kind"], [1]);
+    let (priority, id) = (i16::MIN, i64::MIN);
+    client.batch_execute("begin").await.unwrap();
+    let claimed = client
+        .query(
+            claim,
+            &[
+                &7_i64,
+                &"default",
+                &&kinds[..],
+                &priority,
+                &id,
+                &2_000_i64,
+                &1_i64,
+                &&versions[..],
+            ],
+        )
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 2_000);
+    let changes = "select n_tup_hot_upd, n_tup_upd from pg_stat_xact_user_tables \
+                    where schemaname = 'callboard' and relname = 'jobs'";
+    let row = client.query_one(changes, &[]).await.unwrap();
+    let (in_place, all): (i64, i64) = (row.get(0), row.get(1));
+    assert_eq!((in_place, all), (2_000, 2_000));
+}
+
 /// It takes longer to make than to run.
 #[tokio::test]
 async fn the_plan_of_a_single_enqueue_is_kept() {
