@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Statement};
 
 use crate::drain::{NAMES, WARM_UP};
 use crate::figure::{Figure, System};
-use crate::flow::{PAUSE, Percentiles};
+use crate::flow::{BATCH, PAUSE, Percentiles};
 use crate::jobs::Does;
 use crate::place::{Place, connect};
 use crate::support::Failed;
@@ -266,7 +266,31 @@ async fn insert(client: Client, batches: usize, batch: usize) -> Result<(), Fail
     Inserts::of(batch, client).await?.run(batches).await
 }
 
-/// The enqueue statement alone, on so many connections.
+/// How many jobs a second the enqueue statement alone takes in, on so many connections.
+pub(crate) async fn enqueue_once(
+    server: &str,
+    jobs: usize,
+    batch: usize,
+    connections: usize,
+) -> Result<f64, Failed> {
+    let batches = jobs / connections / batch;
+    let place = Place::take(server).await?;
+    let mut clients = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        clients.push(connect(&place.url).await?);
+    }
+    let began = Instant::now();
+    let inserting = clients
+        .into_iter()
+        .map(|client| tokio::spawn(insert(client, batches, batch)));
+    for inserting in Vec::from_iter(inserting) {
+        inserting.await??;
+    }
+    let rate = (batches * batch * connections) as f64 / began.elapsed().as_secs_f64();
+    place.leave().await?;
+    Ok(rate)
+}
+
 pub(crate) async fn enqueue(
     server: &str,
     jobs: usize,
@@ -275,22 +299,8 @@ pub(crate) async fn enqueue(
     runs: usize,
 ) -> Result<Figure, Failed> {
     let mut rates = Vec::with_capacity(runs);
-    let batches = jobs / connections / batch;
     for _ in 0..runs {
-        let place = Place::take(server).await?;
-        let mut clients = Vec::with_capacity(connections);
-        for _ in 0..connections {
-            clients.push(connect(&place.url).await?);
-        }
-        let began = Instant::now();
-        let inserting = clients
-            .into_iter()
-            .map(|client| tokio::spawn(insert(client, batches, batch)));
-        for inserting in Vec::from_iter(inserting) {
-            inserting.await??;
-        }
-        rates.push((batches * batch * connections) as f64 / began.elapsed().as_secs_f64());
-        place.leave().await?;
+        rates.push(enqueue_once(server, jobs, batch, connections).await?);
     }
     let setting = format!("{connections} connection(s), {batch} row(s) a statement");
     let name = if batch == 1 {
@@ -307,20 +317,24 @@ pub(crate) async fn enqueue(
     ))
 }
 
-/// A producer inserts in batches while the loop claims and settles.
+/// How many jobs a second go the whole way: a producer inserts in batches while the loop claims and settles.
+pub(crate) async fn end_to_end_once(server: &str, jobs: usize) -> Result<f64, Failed> {
+    let place = Place::take(server).await?;
+    let loops = Loops::warm(&place).await?;
+    let client = connect(&place.url).await?;
+    let began = Instant::now();
+    let inserting = tokio::spawn(insert(client, jobs / BATCH, BATCH));
+    loops.run(jobs / BATCH * BATCH).await?;
+    inserting.await??;
+    let rate = jobs as f64 / began.elapsed().as_secs_f64();
+    place.leave().await?;
+    Ok(rate)
+}
+
 pub(crate) async fn end_to_end(server: &str, jobs: usize, runs: usize) -> Result<Figure, Failed> {
-    const BATCH: usize = 1_000;
     let mut rates = Vec::with_capacity(runs);
     for _ in 0..runs {
-        let place = Place::take(server).await?;
-        let loops = Loops::warm(&place).await?;
-        let client = connect(&place.url).await?;
-        let began = Instant::now();
-        let inserting = tokio::spawn(insert(client, jobs / BATCH, BATCH));
-        loops.run(jobs / BATCH * BATCH).await?;
-        inserting.await??;
-        rates.push(jobs as f64 / began.elapsed().as_secs_f64());
-        place.leave().await?;
+        rates.push(end_to_end_once(server, jobs).await?);
     }
     let setting = format!("inserts of {BATCH}, claims of {CLAIM}, settlements of what gathered");
     let name = ("end to end", "jobs/s");

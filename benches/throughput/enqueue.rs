@@ -4,12 +4,51 @@ use std::time::Instant;
 
 use callboard::Client;
 
+use crate::bare;
 use crate::figure::{Figure, System};
 use crate::jobs::{self, Does};
 use crate::place::Place;
 use crate::support::Failed;
+use crate::usage::Cost;
 
 /// Many calls in each `enqueue_many`.
+async fn bulk_once(server: &str, jobs: usize, batch: usize) -> Result<Cost, Failed> {
+    let place = Place::take(server).await?;
+    let client = place.client().await?;
+    // The first statement connects and prepares.
+    client.enqueue_many([jobs::call_of(Does::Nothing)]).await?;
+    let usage = place.usage().await?;
+    for _ in 0..jobs / batch {
+        let calls = (0..batch).map(|_| jobs::call_of(Does::Nothing));
+        client.enqueue_many(calls).await?;
+    }
+    let cost = place.cost(&usage).await?;
+    place.leave().await?;
+    Ok(cost)
+}
+
+/// Its rate as a share of the bare statement's, each time one right after the other.
+pub(crate) async fn bulk_of_bare(
+    server: &str,
+    jobs: usize,
+    batch: usize,
+    pairs: usize,
+) -> Result<Figure, Failed> {
+    let mut shares = Vec::with_capacity(pairs);
+    for _ in 0..pairs {
+        let bare = bare::enqueue_once(server, jobs, batch, 1).await?;
+        let cost = bulk_once(server, jobs, batch).await?;
+        shares.push(jobs as f64 / cost.seconds / bare);
+    }
+    let name = ("bulk enqueue, of the bare one's", "share");
+    let setting = setting(batch);
+    Ok(Figure::new(System::Callboard, name, setting, jobs, shares))
+}
+
+fn setting(batch: usize) -> String {
+    format!("enqueue_many of {batch}, 1 caller")
+}
+
 pub(crate) async fn bulk(
     server: &str,
     jobs: usize,
@@ -18,24 +57,14 @@ pub(crate) async fn bulk(
 ) -> Result<Vec<Figure>, Failed> {
     let mut costs = Vec::with_capacity(runs);
     for _ in 0..runs {
-        let place = Place::take(server).await?;
-        let client = place.client().await?;
-        // The first statement connects and prepares.
-        client.enqueue_many([jobs::call_of(Does::Nothing)]).await?;
-        let usage = place.usage().await?;
-        for _ in 0..jobs / batch {
-            let calls = (0..batch).map(|_| jobs::call_of(Does::Nothing));
-            client.enqueue_many(calls).await?;
-        }
-        costs.push(place.cost(&usage).await?);
-        place.leave().await?;
+        costs.push(bulk_once(server, jobs, batch).await?);
     }
     let names = [
         "bulk enqueue",
         "bulk enqueue, client CPU",
         "bulk enqueue, server CPU",
     ];
-    let setting = format!("enqueue_many of {batch}, 1 caller");
+    let setting = setting(batch);
     Ok(Figure::of_costs(
         System::Callboard,
         names,

@@ -6,14 +6,19 @@ use callboard::queue::{AtBirth, Express};
 use callboard::{Board, BoxError, Queue};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::bare;
 use crate::drain;
 use crate::figure::{Figure, System};
 use crate::jobs::{self, Does};
 use crate::place::Place;
 use crate::support::Failed;
+use crate::usage::Cost;
 
 /// How long the board has nothing to do between two jobs.
 pub(crate) const PAUSE: Duration = Duration::from_millis(3);
+
+/// How many jobs a producer enqueues at once.
+pub(crate) const BATCH: usize = 1_000;
 
 type Way = (fn(Queue) -> Queue, &'static str);
 
@@ -28,40 +33,75 @@ const WAYS: [Way; 3] = [
 ];
 
 /// A producer enqueues in batches while the workers run: from the first enqueue to the last answer.
+async fn end_to_end_once(
+    server: &str,
+    jobs: usize,
+    workers: u32,
+    (way, _): Way,
+) -> Result<Cost, Failed> {
+    let place = Place::take(server).await?;
+    let queue = way(Queue::new("default").workers(workers));
+    let board = jobs::board(&place.url)?.queue(queue).start().await?;
+    board.client().enqueue(jobs::call_of(Does::Nothing)).await?;
+    drain::wait(&board, 1).await?;
+    let usage = place.usage().await?;
+    for _ in 0..jobs / BATCH {
+        let calls = (0..BATCH).map(|_| jobs::call_of(Does::Nothing));
+        board.client().enqueue_many(calls).await?;
+    }
+    drain::wait(&board, jobs / BATCH * BATCH + 1).await?;
+    let cost = place.cost(&usage).await?;
+    board.shutdown().await?;
+    place.leave().await?;
+    Ok(cost)
+}
+
+/// Its rate as a share of the bare loop's, each time one right after the other.
+pub(crate) async fn end_to_end_of_bare(
+    server: &str,
+    jobs: usize,
+    workers: u32,
+    pairs: usize,
+) -> Result<Figure, Failed> {
+    let (born, mut shares) = (WAYS[0], Vec::with_capacity(pairs));
+    for _ in 0..pairs {
+        let bare = bare::end_to_end_once(server, jobs).await?;
+        let cost = end_to_end_once(server, jobs, workers, born).await?;
+        shares.push(jobs as f64 / cost.seconds / bare);
+    }
+    let name = ("end to end, of the bare loop's", "share");
+    let setting = setting(workers, born);
+    Ok(Figure::new(System::Callboard, name, setting, jobs, shares))
+}
+
+fn setting(workers: u32, (_, how): Way) -> String {
+    format!("1 producer, batches of {BATCH}; {workers} workers ask for 1; {how}")
+}
+
 pub(crate) async fn end_to_end(
     server: &str,
     jobs: usize,
     workers: u32,
     runs: usize,
 ) -> Result<Vec<Figure>, Failed> {
-    const BATCH: usize = 1_000;
     let mut costs = WAYS.map(|_| Vec::with_capacity(runs));
     for turn in 0..WAYS.len() * runs {
-        let place = Place::take(server).await?;
-        let queue = Queue::new("default").workers(workers);
-        let (way, _) = WAYS[turn % WAYS.len()];
-        let queue = way(queue);
-        let board = jobs::board(&place.url)?.queue(queue).start().await?;
-        board.client().enqueue(jobs::call_of(Does::Nothing)).await?;
-        drain::wait(&board, 1).await?;
-        let usage = place.usage().await?;
-        for _ in 0..jobs / BATCH {
-            let calls = (0..BATCH).map(|_| jobs::call_of(Does::Nothing));
-            board.client().enqueue_many(calls).await?;
-        }
-        drain::wait(&board, jobs / BATCH * BATCH + 1).await?;
-        costs[turn % WAYS.len()].push(place.cost(&usage).await?);
-        board.shutdown().await?;
-        place.leave().await?;
+        let way = turn % WAYS.len();
+        costs[way].push(end_to_end_once(server, jobs, workers, WAYS[way]).await?);
     }
     let names = [
         "end to end",
         "end to end, client CPU",
         "end to end, server CPU",
     ];
-    let figures = costs.iter().zip(WAYS).flat_map(|(costs, (_, how))| {
-        let setting = format!("1 producer, batches of {BATCH}; {workers} workers ask for 1; {how}");
-        Figure::of_costs(System::Callboard, names, &setting, jobs, costs)
+    let figures = costs.iter().zip(WAYS).flat_map(|(costs, way)| {
+        Figure::of_costs(
+            System::Callboard,
+            names,
+            &setting(workers, way),
+            jobs,
+            costs,
+        )
     });
     Ok(figures.collect())
 }

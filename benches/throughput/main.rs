@@ -231,6 +231,7 @@ async fn enqueues(server: &str, effort: Effort, report: &mut Report) -> Result<(
     for batch in [1_000, 5_000] {
         report.add([bare::enqueue(server, jobs, batch, 1, runs).await?])?;
         report.add(enqueue::bulk(server, jobs, batch, runs).await?)?;
+        report.add([enqueue::bulk_of_bare(server, jobs, batch, runs + 2).await?])?;
     }
     for connections in [1, 4, 64] {
         report.add([bare::enqueue(server, jobs / 10, 1, connections, runs).await?])?;
@@ -245,6 +246,7 @@ async fn flows(server: &str, effort: Effort, report: &mut Report) -> Result<(), 
     let Effort { jobs, runs, .. } = effort;
     report.add([bare::end_to_end(server, jobs, runs).await?])?;
     report.add(flow::end_to_end(server, jobs, 10, runs).await?)?;
+    report.add([flow::end_to_end_of_bare(server, jobs, 10, runs + 2).await?])?;
     report.add(bare::latency(server, 500, runs).await?)?;
     report.add(flow::latency(server, 500, runs).await?)
 }
