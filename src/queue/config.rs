@@ -15,7 +15,7 @@ pub const DEFAULT_WORKERS: u32 = 10;
 /// How many jobs a worker asks for at a time unless configured.
 pub const DEFAULT_MAX_DEMAND: u32 = 1;
 /// How many jobs a fetcher may claim beyond what is asked for unless configured.
-pub const DEFAULT_LOOK_AHEAD: u32 = 2_000;
+pub const DEFAULT_LOOK_AHEAD: u32 = 5_000;
 /// How often a queue looks for jobs that nobody announced, unless configured.
 pub const DEFAULT_POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long a cancelled handler may take to stop by itself unless configured.
@@ -115,7 +115,9 @@ impl Queue {
     /// [`DEFAULT_LOOK_AHEAD`], at most 10,000, and 16 MB of arguments; 0: never).
     ///
     /// It only does so for jobs so quick that workers would wait for the round trip of a claim, and
-    /// returns what is not asked for after all.
+    /// returns what is not asked for after all. The more is claimed at once, the less a job costs; but what is in
+    /// hand runs before what comes more urgently, and if the process dies, it counts as having run, and its jobs
+    /// begin [one at a time](crate::Builder::max_deaths) afterwards.
     pub fn look_ahead(mut self, look_ahead: u32) -> Self {
         self.look_ahead = look_ahead;
         self
