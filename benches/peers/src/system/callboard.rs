@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use callboard::queue::Express;
+use callboard::queue::{DEFAULT_LOOK_AHEAD, Express};
 use callboard::{Board, BoxError, Client, Context, Database, Job, Outcome, Queue};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ impl fmt::Display for Work {
 const DEFAULT: Work = Work {
     workers: 10,
     max_demand: 1,
-    look_ahead: 2_000,
+    look_ahead: DEFAULT_LOOK_AHEAD,
     is_express: false,
 };
 
@@ -83,12 +83,11 @@ impl System for Callboard {
             _ => vec![
                 Work {
                     max_demand: 100,
-                    look_ahead: 2_000,
                     ..DEFAULT
                 },
                 Work {
                     max_demand: 100,
-                    look_ahead: 5_000,
+                    look_ahead: 10_000,
                     ..DEFAULT
                 },
                 Work {
@@ -102,7 +101,7 @@ impl System for Callboard {
                 },
                 DEFAULT,
                 Work {
-                    look_ahead: 5_000,
+                    look_ahead: 10_000,
                     ..DEFAULT
                 },
             ],
