@@ -81,6 +81,7 @@ impl Loop {
                         &CLAIM,
                         &1_i64,
                         &&versions[..],
+                        &true,
                     ],
                 )
                 .await?;

@@ -1,19 +1,19 @@
--- A claim changes a row in its place: its new version is put into the same page, and no index learns of it (a
--- heap-only tuple), if nothing has changed that an index asks for. So none asks for the state.
+-- A claim of quick jobs changes rows in their places: the new version is put into the same page, and no index learns
+-- of it (a heap-only tuple), if nothing has changed that an index asks for. So none asks for the state.
 
 drop index jobs_fetch, jobs_due, jobs_suspect, jobs_ordering_running, jobs_keyed, jobs_limited;
 
 alter table jobs
     drop constraint jobs_sound,
     -- In which index it stands: of what has nothing to wait for (jobs_fetch), or of what waits for its time
-    -- (jobs_due; false). A claim leaves it there, and what executes is passed over by its state. Null, and so in
-    -- neither: it was claimed as it was born.
+    -- (jobs_due; false), or, null, in neither, while it executes. Quick jobs stay in jobs_fetch then, and are passed
+    -- over there by their state.
     add column is_ready boolean default true,
     -- Executes as the one of its ordering key.
     add column has_turn boolean not null default false;
 
 update jobs
-   set is_ready = state in ('available', 'executing'),
+   set is_ready = case state when 'executing' then null else state = 'available' end,
        has_turn = state = 'executing' and ordering_key is not null,
        is_limited = is_limited and state = 'executing'
  where state <> 'available' or is_limited;
@@ -208,7 +208,8 @@ begin
         claimed as (
             update jobs j
                set state = 'executing', attempt = j.attempt + 1, node = of_node, attempted_at = now,
-                   is_limited = true, has_turn = j.ordering_key is not null
+                   is_limited = true, is_ready = null,
+                   has_turn = j.ordering_key is not null
              where j.ctid = any(array(
                        select f.ctid from jobs f
                         where f.ctid = any(array(select at from chosen)) and f.state = 'available'
@@ -238,7 +239,7 @@ begin
         return query
         update jobs j
            set state = 'executing', attempt = j.attempt + 1, node = of_node, attempted_at = now, is_limited = true,
-               has_turn = j.ordering_key is not null
+               is_ready = null, has_turn = j.ordering_key is not null
          where j.ctid = any(array(
                    select s.ctid from jobs s
                     where s.queue = of_queue and s.is_ready and s.state = 'available' and not s.is_behind

@@ -352,7 +352,7 @@ impl Fetcher {
                     true => self.wanted(outlet),
                     false => 0,
                 };
-                self.claim_up_to(limit);
+                self.claim_up_to(limit, outlet);
             }
             return;
         }
@@ -373,7 +373,7 @@ impl Fetcher {
         if limit == 0 {
             return self.rest_if_full(outlet);
         }
-        self.claim_up_to(limit);
+        self.claim_up_to(limit, outlet);
     }
 
     /// Jobs are asked for, but too many answers are unconfirmed: looks again when the ledger has had

@@ -53,6 +53,8 @@ pub(crate) struct ClaimRequest {
     pub(crate) limit: u32,
     /// How many suspects: jobs under which a process died.
     pub(crate) suspects: u32,
+    /// They are done so soon that other claims rather pass them over than that this one takes them out of the index.
+    pub(crate) are_quick: bool,
 }
 
 /// A job that was claimed, as it lies in its row. Small, since many lie side by side.
@@ -196,6 +198,7 @@ impl Store {
                 &typed::<BigInt, _>(&i64::from(request.limit)),
                 &typed::<BigInt, _>(&i64::from(request.suspects)),
                 &typed::<Array<Integer>, _>(request.kinds.versions()),
+                &typed::<Bool, _>(&request.are_quick),
             ],
         )
         .await

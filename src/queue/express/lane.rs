@@ -104,6 +104,7 @@ impl Lane {
             above: tried.last.unwrap_or(request.above),
             limit: request.limit,
             suspects: request.suspects,
+            are_quick: request.are_quick,
         };
         let Tried {
             taken, contested, ..

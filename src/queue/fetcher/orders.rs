@@ -15,7 +15,7 @@ use crate::store::{ClaimBound, ClaimRequest};
 
 impl Fetcher {
     /// Claims so many; none, if it is only to look for what nobody here holds.
-    pub(super) fn claim_up_to(&mut self, limit: u32) {
+    pub(super) fn claim_up_to(&mut self, limit: u32, outlet: &Outlet<Lease>) {
         let alone = match limit {
             0 => None,
             _ => self.try_alone(),
@@ -25,6 +25,7 @@ impl Fetcher {
             above: self.hint.above(Instant::now()),
             limit,
             suspects: u32::from(alone.is_some()),
+            are_quick: self.are_quick(outlet),
             ..self.request()
         };
         self.flow = Flow::InFlight { woken: false };
@@ -76,7 +77,15 @@ impl Fetcher {
             above: ClaimBound::NONE,
             limit: 0,
             suspects: 0,
+            are_quick: false,
         }
+    }
+
+    /// Whether the workers have run what they have in hand before a few claims are made.
+    fn are_quick(&self, outlet: &Outlet<Lease>) -> bool {
+        let workers = outlet.consumers();
+        let ahead = self.look_ahead.size(workers, outlet.service_time());
+        workers > 0 && ahead as usize >= workers
     }
 
     /// Leave to run a suspect, which only one may have.

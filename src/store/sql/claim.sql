@@ -10,11 +10,13 @@
 -- What may come is a plain expression (see can_run in the migrations), so it is put into the place of the call.
 -- What few jobs have comes together in the last column, which is null for all others: a column costs this
 -- server and the node more than it holds.
+-- Of jobs that are done soon ($9) the claim leaves what indexes ask for as it is, so that it changes rows in their
+-- places; they are passed over by their state until then. Others leave the index.
 -- The state is a literal, so that the partial indexes serve. ($4, $5) is a lower bound that spares
--- the walk over dead index entries; it is a hint and left out (the smallest values) now and then.
+-- the walk over entries of dead and executing jobs; it is a hint and left out (the smallest values) now and then.
 update callboard.jobs
    set state = 'executing', attempt = attempt + 1, node = $1, has_turn = ordering_key is not null,
-       attempted_at = (select clock_timestamp())
+       is_ready = case when $9 then is_ready end, attempted_at = (select clock_timestamp())
  where ctid = any(
        array(select j.ctid from callboard.jobs j
               where not exists (select from callboard.limits where queue = $2)
