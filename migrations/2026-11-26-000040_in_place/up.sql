@@ -155,13 +155,15 @@ begin
                        greatest(coalesce((l.weights ->> w.key)::integer, 1), 1) as weight,
                        case when w.key = l.turn then l.turn_used else 0 end as used,
                        least(room,
-                             l.running_per_key - coalesce((select b.running from busy b where b.key = w.key), 0),
+                             l.running_per_key - coalesce(b.running, 0),
                              case when l.starts_per_key is not null then coalesce(
                                  (select floor(tokens_by(k.tokens, k.refilled_at, l.starts_per_key,
                                                          l.starts_per_key_every_ms, now))::bigint
                                     from limit_keys k where k.queue = of_queue and k.key = w.key),
                                  l.starts_per_key) end) as may
                   from (select * from forth union all select * from back) as w
+                  -- Hashed: looked for anew for each key, it took most of the time with thousands of keys.
+                  left join busy b on b.key = w.key
                  where w.key is not null) as o
              where o.may > 0
              limit least(200, room + 10)
