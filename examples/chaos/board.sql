@@ -39,7 +39,7 @@ begin
         when query like '%''completed'', queue, kind, errors from ended%' then 'settle'
         when query like '%cancel_requested_at = coalesce%' then 'cancel'
         when query like '%set state = ''executing'', attempt = attempt + 1%' then 'claim'
-        when query like '%where state in (''scheduled'', ''retryable'')%' then 'promote'
+        when query like '%where not is_ready and due_at <= %' then 'promote'
         else 'unknown'
     end;
     if tg_op = 'INSERT' then
