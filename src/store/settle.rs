@@ -132,8 +132,10 @@ impl Store {
         node: NodeId,
         settlements: impl Iterator<Item = &'a Settlement>,
     ) -> Result<Vec<JobId>, Error> {
-        let (plain, mut others): (Vec<_>, Vec<_>) =
+        let (mut plain, mut others): (Vec<_>, Vec<_>) =
             settlements.partition(|settlement| settlement.is_plain());
+        // Rows are locked in the order of their ids, as everywhere.
+        plain.sort_unstable_by_key(|settlement| settlement.id.as_i64());
         let mut session = self.0.settle.session().await?;
         // First, so that texts which the database refuses hold none of them up.
         let mut accepted = self.write_plain(&mut session, node, &plain).await?;

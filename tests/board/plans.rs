@@ -305,6 +305,79 @@ async fn a_claim_of_other_jobs_takes_them_out_of_the_index() {
     assert_eq!(changed_in_place(false).await, (0, 0));
 }
 
+/// Whoever goes through jobs in the order of their ids, wherever they lie, does not deadlock with it.
+async fn locks_in_the_order_of_ids(statement: &str) {
+    let url = server::fresh_database().await;
+    let (client, other) = (sql::connect(&url).await, sql::connect(&url).await);
+    let two = "insert into callboard.jobs \
+                      (id, queue, kind, state, priority, args_version, args_fingerprint, args, attempt, node) \
+               select n, 'default', 'kind', 'executing', 0, 1, 1, '', 1, 7 from generate_series(1, 2) as n; \
+               update callboard.jobs set args = 'it lies behind the other' where id = 1";
+    client.batch_execute(two).await.unwrap();
+    let places: Vec<String> = ["ctid", "id"]
+        .map(|order| format!("select id::text from callboard.jobs order by {order} limit 1"))
+        .to_vec();
+    let mut first = Vec::new();
+    for place in &places {
+        first.push(
+            client
+                .query_one(place, &[])
+                .await
+                .unwrap()
+                .get::<_, String>(0),
+        );
+    }
+    assert_eq!(first, ["2", "1"], "the orders differ");
+    client
+        .batch_execute("begin; select from callboard.jobs where id = 1 for update")
+        .await
+        .unwrap();
+    let run = format!("{SETTINGS} {ANSWERS} {statement}");
+    let running = tokio::spawn(async move { other.batch_execute(&run).await });
+    let waits = "select exists (select from pg_stat_activity where datname = current_database() \
+                                   and wait_event_type = 'Lock')";
+    while !client
+        .query_one(waits, &[])
+        .await
+        .unwrap()
+        .get::<_, bool>(0)
+    {
+        assert!(!running.is_finished(), "it waits for the first");
+    }
+    client
+        .batch_execute("select from callboard.jobs where id = 2 for update nowait; commit")
+        .await
+        .expect("it waits for the first, and has not locked the second");
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn answers_and_cancels_lock_rows_in_the_order_of_their_ids() {
+    let values = "(7, '{1,2}', '{1,1}', '{\"(0,3)\",\"(0,2)\"}')";
+    for (sql, types, values) in [
+        (
+            include_str!("../../src/store/sql/complete.sql"),
+            "bigint, bigint[], integer[], tid[]",
+            values,
+        ),
+        (
+            include_str!("../../src/store/sql/complete_many.sql"),
+            "bigint, bigint[], integer[], tid[]",
+            values,
+        ),
+        (
+            include_str!("../../src/store/sql/cancel.sql"),
+            "bigint[]",
+            "('{1,2}')",
+        ),
+    ] {
+        locks_in_the_order_of_ids(&format!(
+            "prepare answer ({types}) as {sql}; execute answer {values}"
+        ))
+        .await;
+    }
+}
+
 /// It takes longer to make than to run.
 #[tokio::test]
 async fn the_plan_of_a_single_enqueue_is_kept() {

@@ -1,7 +1,7 @@
 -- Cancels jobs: waiting ones at once; for executing ones the wish is noted, and their node told. Rows are locked in
--- the order of their places, as by complete.sql.
+-- the order of their ids, as everywhere.
 with target as materialized (
-    select id, state from callboard.jobs where id = any($1) order by ctid for update
+    select id, state from callboard.jobs where id = any($1) order by id for update
 ),
 ended as (
     delete from callboard.jobs j using target t

@@ -2,8 +2,9 @@
 -- are many. A row for each costs as much as their deletion; to be ready for that costs as much as some dozen of them.
 with ended as (
     delete from callboard.jobs j
-     where j.ctid = any($4::tid[]) and j.node = $1 and j.state = 'executing'
-       and ((j.id, j.attempt) in (select * from unnest($2::bigint[], $3::integer[]))) is true
+     using unnest($2::bigint[], $3::integer[], $4::tid[]) as answer (id, attempt, lies_at)
+     where j.ctid = answer.lies_at and j.id is not distinct from answer.id and j.attempt = answer.attempt
+       and j.node = $1 and j.state = 'executing'
     returning j.id, j.enqueued_at, j.attempted_at, j.node, j.attempt, j.queue, j.kind, j.errors,
               j.attempt = 1 and j.errors is null as is_first
 ),
