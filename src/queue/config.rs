@@ -117,7 +117,7 @@ impl Queue {
     /// It only does so for jobs so quick that workers would wait for the round trip of a claim, and
     /// returns what is not asked for after all. The more is claimed at once, the less a job costs; but what is in
     /// hand runs before what comes more urgently, and if the process dies, it counts as having run, and its jobs
-    /// begin [one at a time](crate::Builder::max_deaths) afterwards.
+    /// begin [one at a time](crate::board::Builder::max_deaths) afterwards.
     pub fn look_ahead(mut self, look_ahead: u32) -> Self {
         self.look_ahead = look_ahead;
         self
