@@ -292,6 +292,7 @@ pub(crate) async fn enqueue_once(
     Ok(rate)
 }
 
+/// As [`enqueue_once`], several times.
 pub(crate) async fn enqueue(
     server: &str,
     jobs: usize,
@@ -332,6 +333,7 @@ pub(crate) async fn end_to_end_once(server: &str, jobs: usize) -> Result<f64, Fa
     Ok(rate)
 }
 
+/// As [`end_to_end_once`], several times.
 pub(crate) async fn end_to_end(server: &str, jobs: usize, runs: usize) -> Result<Figure, Failed> {
     let mut rates = Vec::with_capacity(runs);
     for _ in 0..runs {

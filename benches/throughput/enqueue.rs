@@ -49,6 +49,7 @@ fn setting(batch: usize) -> String {
     format!("enqueue_many of {batch}, 1 caller")
 }
 
+/// How many jobs a second, and what they cost.
 pub(crate) async fn bulk(
     server: &str,
     jobs: usize,

@@ -78,6 +78,7 @@ fn setting(workers: u32, (_, how): Way) -> String {
     format!("1 producer, batches of {BATCH}; {workers} workers ask for 1; {how}")
 }
 
+/// How many jobs a second, and what they cost, for each way in turns.
 pub(crate) async fn end_to_end(
     server: &str,
     jobs: usize,

@@ -43,15 +43,8 @@ create index jobs_keyed on jobs (queue, limit_key, priority, id)
     where limit_key is not null and is_ready and not is_behind and not is_limited;
 create index jobs_limited on jobs (queue, limit_key) where is_limited;
 
-create or replace function first_waiting(of_queue text, of_kinds text[]) returns smallint
-language plpgsql stable set search_path from current
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
-begin
-    return (select priority from jobs
-             where queue = of_queue and is_ready and state = 'available' and not is_behind and kind = any(of_kinds)
-             order by priority, id
-             limit 1);
-end $$;
+-- It served builds that cannot run beside this one.
+drop function first_waiting(text, text[]);
 
 create or replace function first_waiting(of_queue text, of_kinds text[], of_versions integer[]) returns smallint
 language plpgsql stable set search_path from current

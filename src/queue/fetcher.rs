@@ -178,7 +178,7 @@ impl Fetcher {
             }
             None => {
                 let brought = self.brought(claimed.is_full, outlet);
-                if brought == Yield::ShortAmongMany && self.hint.is_set() {
+                if brought != Yield::Full && self.hint.is_set() {
                     // It may have passed somebody over.
                     self.send_after(KEPT_FOR_SHORT, FetcherMessage::Retry);
                 }
@@ -206,6 +206,7 @@ impl Fetcher {
         Ok(())
     }
 
+    /// What a claim brought, as the hint for the next one takes it.
     fn brought(&self, is_full: bool, outlet: &Outlet<Lease>) -> Yield {
         let executing = outlet.buffered() + self.args.office.outbox.count();
         match is_full {

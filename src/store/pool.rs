@@ -44,8 +44,8 @@ impl Lane {
         // The price of a sequential scan that is forbidden, where there is no other way, would have it compiled.
         // Plans are made once and kept, mostly while the hot table is nearly empty, and a sequential scan that was
         // right then is a disaster later. A bitmap scan would lock rows in the order of their pages, where an
-        // index scan takes them in the order of their ids. And who believes that nearly all execute would rather
-        // read and sort what the fetch index holds than walk it.
+        // index scan takes them in the order of their ids. And of a table that was never analyzed a planner would
+        // rather read and sort what the fetch index holds than walk it.
         match self {
             Self::Claim => {
                 "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \

@@ -57,6 +57,7 @@ mod queues;
 mod refusal;
 mod registry;
 mod requeue;
+mod rows;
 mod running;
 mod schedule;
 mod schema;

@@ -1,7 +1,6 @@
 //! The plans of the hot statements, whatever the table holds and whatever the planner believes of it:
 //! plans are cached, and the hot table spends its life between empty and full.
 
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::support::{server, sql};
@@ -267,115 +266,6 @@ async fn hot_statements_keep_to_their_index_on_a_table_that_has_become_empty() {
         .await
         .unwrap();
     check_all(&client, "a table that was analyzed full").await;
-}
-
-/// How many of two thousand rows a claim changes in their places, where no index has to be told.
-async fn changed_in_place(are_quick: bool) -> (i64, i64) {
-    let client = sql::connect(&server::fresh_database().await).await;
-    let fill = "insert into callboard.jobs (queue, kind, state, priority, args_version, args_fingerprint, args) \
-                select 'default', 'kind', 'available', 0, 1, 1, decode(repeat('00', 100), 'hex') \
-                  from generate_series(1, 2000)";
-    client.batch_execute(fill).await.unwrap();
-    client.batch_execute("begin").await.unwrap();
-    let claim = include_str!("../../src/store/sql/claim.sql");
-    let (kinds, versions) = (["kind"], [1]);
-    let (priority, id, limit, suspects) = (i16::MIN, i64::MIN, 2_000_i64, 1_i64);
-    let (kinds, versions) = (&kinds[..], &versions[..]);
-    let binds: [&(dyn ToSql + Sync); 9] = [
-        &7_i64, &"default", &kinds, &priority, &id, &limit, &suspects, &versions, &are_quick,
-    ];
-    let claimed = client.query(claim, &binds).await.unwrap();
-    assert_eq!(claimed.len(), 2_000);
-    let changes = "select n_tup_hot_upd, \
-                          (select count(*) from callboard.jobs where state = 'executing' and is_ready) \
-                     from pg_stat_xact_user_tables where schemaname = 'callboard' and relname = 'jobs'";
-    let row = client.query_one(changes, &[]).await.unwrap();
-    (row.get(0), row.get(1))
-}
-
-/// Else every claim of theirs would write all indexes anew.
-#[tokio::test]
-async fn a_claim_of_quick_jobs_changes_rows_in_their_places() {
-    assert_eq!(changed_in_place(true).await, (2_000, 2_000));
-}
-
-/// Else every claim would have to pass over all that execute.
-#[tokio::test]
-async fn a_claim_of_other_jobs_takes_them_out_of_the_index() {
-    assert_eq!(changed_in_place(false).await, (0, 0));
-}
-
-/// Whoever goes through jobs in the order of their ids, wherever they lie, does not deadlock with it.
-async fn locks_in_the_order_of_ids(statement: &str) {
-    let url = server::fresh_database().await;
-    let (client, other) = (sql::connect(&url).await, sql::connect(&url).await);
-    let two = "insert into callboard.jobs \
-                      (id, queue, kind, state, priority, args_version, args_fingerprint, args, attempt, node) \
-               select n, 'default', 'kind', 'executing', 0, 1, 1, '', 1, 7 from generate_series(1, 2) as n; \
-               update callboard.jobs set args = 'it lies behind the other' where id = 1";
-    client.batch_execute(two).await.unwrap();
-    let places: Vec<String> = ["ctid", "id"]
-        .map(|order| format!("select id::text from callboard.jobs order by {order} limit 1"))
-        .to_vec();
-    let mut first = Vec::new();
-    for place in &places {
-        first.push(
-            client
-                .query_one(place, &[])
-                .await
-                .unwrap()
-                .get::<_, String>(0),
-        );
-    }
-    assert_eq!(first, ["2", "1"], "the orders differ");
-    client
-        .batch_execute("begin; select from callboard.jobs where id = 1 for update")
-        .await
-        .unwrap();
-    let run = format!("{SETTINGS} {ANSWERS} {statement}");
-    let running = tokio::spawn(async move { other.batch_execute(&run).await });
-    let waits = "select exists (select from pg_stat_activity where datname = current_database() \
-                                   and wait_event_type = 'Lock')";
-    while !client
-        .query_one(waits, &[])
-        .await
-        .unwrap()
-        .get::<_, bool>(0)
-    {
-        assert!(!running.is_finished(), "it waits for the first");
-    }
-    client
-        .batch_execute("select from callboard.jobs where id = 2 for update nowait; commit")
-        .await
-        .expect("it waits for the first, and has not locked the second");
-    running.await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn answers_and_cancels_lock_rows_in_the_order_of_their_ids() {
-    let values = "(7, '{1,2}', '{1,1}', '{\"(0,3)\",\"(0,2)\"}')";
-    for (sql, types, values) in [
-        (
-            include_str!("../../src/store/sql/complete.sql"),
-            "bigint, bigint[], integer[], tid[]",
-            values,
-        ),
-        (
-            include_str!("../../src/store/sql/complete_many.sql"),
-            "bigint, bigint[], integer[], tid[]",
-            values,
-        ),
-        (
-            include_str!("../../src/store/sql/cancel.sql"),
-            "bigint[]",
-            "('{1,2}')",
-        ),
-    ] {
-        locks_in_the_order_of_ids(&format!(
-            "prepare answer ({types}) as {sql}; execute answer {values}"
-        ))
-        .await;
-    }
 }
 
 /// It takes longer to make than to run.
