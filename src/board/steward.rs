@@ -197,15 +197,15 @@ impl StewardArgs {
     }
 }
 
-/// Waits until whatever was said before is in effect on this node, but not for ever: the steward goes on
+/// Waits until whatever was said before the call is in effect on this node, but not for ever: the steward goes on
 /// trying.
 pub(super) fn applied(office: &Arc<Office>) -> Applied {
     let office = Arc::downgrade(office);
     Arc::new(move || {
-        let office = office.upgrade();
+        let look = office.upgrade().map(|office| office.looks.next());
         async move {
-            let Some(office) = office else { return };
-            let waited = tokio::time::timeout(APPLIED_WITHIN, office.looks.next());
+            let Some(look) = look else { return };
+            let waited = tokio::time::timeout(APPLIED_WITHIN, look);
             if waited.await.is_err() {
                 tracing::warn!(
                     "how a queue is to be served is written down, but not in effect yet"

@@ -254,9 +254,11 @@ impl QueueHandle {
         if !self.client.store().steer(&steer).await? {
             return Err(self.unknown(verb).await?);
         }
+        // Asked before anybody is told, since the look to wait for may be over when all are.
+        let applied = self.applied.as_ref().map(|applied| applied());
         self.client.tell_now(Notice::Steered).await;
-        if let Some(applied) = &self.applied {
-            applied().await;
+        if let Some(applied) = applied {
+            applied.await;
         }
         Ok(())
     }

@@ -31,12 +31,14 @@ impl Looks {
         self.0.send_modify(|counted| counted.ended = number);
     }
 
-    /// Waits for the end of a look that begins after this call.
-    pub(crate) async fn next(&self) {
+    /// Waits for the end of a look that begins after this call, whenever the waiting begins.
+    pub(crate) fn next(&self) -> impl Future<Output = ()> + use<> {
         let mut counted = self.0.subscribe();
         let before = counted.borrow_and_update().begun;
-        // It cannot fail: self keeps the sender.
-        let _seen = counted.wait_for(|counted| counted.ended > before).await;
+        async move {
+            // Nobody looks any more if it fails, so there is nothing to wait for.
+            let _seen = counted.wait_for(|counted| counted.ended > before).await;
+        }
     }
 }
 
@@ -45,6 +47,14 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+
+    #[test]
+    fn a_look_between_the_call_and_the_waiting_counts() {
+        let looks = Looks::new();
+        let waiting = looks.next();
+        looks.end(looks.begin());
+        assert!(waiting.now_or_never().is_some());
+    }
 
     #[test]
     fn a_look_that_had_begun_before_does_not_count() {
