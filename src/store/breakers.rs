@@ -10,7 +10,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 
 use super::Store;
 use super::nodes::millis;
-use super::pool::Session;
+use super::session::Session;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
 use crate::job::{BreakerState, NodeId, Repertoire, shown_instant};

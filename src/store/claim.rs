@@ -14,7 +14,7 @@ use diesel::sql_types::{
 
 use super::ctid::{Ctid, Tid};
 use super::enqueue::Birth;
-use super::pool::{PgRow, Session, is_conflict};
+use super::session::{PgRow, Session, is_conflict};
 use super::statement::{Bind, Statement, typed};
 use super::{CallRow, Store};
 use crate::Error;

@@ -13,7 +13,7 @@ use super::Store;
 use super::call_row::{CallRow, Columns, common};
 use super::ctid::{Ctid, Tid};
 use super::executor::{Executor, OwnQuery};
-use super::pool::Session;
+use super::session::Session;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
 use crate::job::{JobId, NodeId, Repertoire};

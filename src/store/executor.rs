@@ -4,7 +4,7 @@ use diesel::sql_types::{Array, BigInt};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio_postgres::types::ToSql;
 
-use super::pool::failed;
+use super::session::failed;
 use super::statement::{Bind, Statement};
 use crate::Error;
 

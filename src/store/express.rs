@@ -18,7 +18,7 @@ use super::ctid::Tid;
 use super::nodes::{RescuedJob, RescuedSql, RescuedTuple, rescued};
 use super::numbers::Numbers;
 use super::pack::{Held, Pack};
-use super::pool::{End, Session, is_conflict};
+use super::session::{End, Session, is_conflict};
 use super::statement::typed;
 use super::{ClaimedJob, Settlement, Store};
 use crate::Error;

@@ -8,7 +8,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::StreamExt;
 
 use super::nodes::{NodeCard, millis, register_binds};
-use super::pool::{Lane, connect, failed, within};
+use super::pool::{Lane, connect, within};
+use super::session::failed;
 use super::statement::{Bind, Statement, typed};
 use super::{Database, Statements};
 use crate::Error;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::sql_types::{BigInt, Double, Integer, Jsonb, Nullable, Text};
 
 use super::Store;
-use super::pool::Session;
+use super::session::Session;
 use super::statement::typed;
 use crate::Error;
 use crate::job::{JobId, Limits, Starts};

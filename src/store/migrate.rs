@@ -8,7 +8,8 @@ use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::Database;
-use super::pool::{Lane, connect, failed, within};
+use super::pool::{Lane, connect, within};
+use super::session::failed;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
 

@@ -33,6 +33,7 @@ mod read;
 mod registry;
 mod sample;
 mod schedule;
+mod session;
 mod settings;
 mod settle;
 mod statement;
@@ -77,7 +78,8 @@ pub(crate) use settings::{Change, Steer, Steering, Workers};
 pub use settings::{QueueMode, Scope, Standstill};
 pub(crate) use settle::Settlement;
 
-use pool::{Lane, LanePool, Session};
+use pool::{Lane, LanePool};
+use session::Session;
 use statement::Statement;
 
 use crate::Error;

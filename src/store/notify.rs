@@ -6,7 +6,8 @@ use diesel::sql_types::{Array, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::StreamExt;
 
-use super::pool::{Lane, connect, failed, within};
+use super::pool::{Lane, connect, within};
+use super::session::failed;
 use super::statement::{Bind, Statement, typed};
 use super::{Database, Store};
 use crate::Error;

@@ -8,7 +8,7 @@ use super::Store;
 use super::ctid::{Ctid, Ctids, Tid};
 use super::executor::{Executor, OwnQuery};
 use super::numbers::Numbers;
-use super::pool::Session;
+use super::session::Session;
 use super::statement::{Bind, typed};
 use crate::Error;
 use crate::job::{Attempt, Ids, JobId, NodeId, Transition};
