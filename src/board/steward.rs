@@ -202,10 +202,17 @@ impl StewardArgs {
 pub(super) fn applied(office: &Arc<Office>) -> Applied {
     let office = Arc::downgrade(office);
     Arc::new(move || {
+        let office = office.clone();
         let look = office.upgrade().map(|office| office.looks.next());
         async move {
             let Some(look) = look else { return };
-            let waited = tokio::time::timeout(APPLIED_WITHIN, look);
+            let in_effect = async {
+                look.await;
+                if let Some(office) = office.upgrade() {
+                    office.halted().await;
+                }
+            };
+            let waited = tokio::time::timeout(APPLIED_WITHIN, in_effect);
             if waited.await.is_err() {
                 tracing::warn!(
                     "how a queue is to be served is written down, but not in effect yet"

@@ -291,6 +291,12 @@ impl Custody {
         .await;
     }
 
+    /// Waits until no claim of this queue is under way, or `is_enough`.
+    pub(crate) async fn until_come(&self, queue: &str, is_enough: impl Fn() -> bool) {
+        self.until(|_, under_way| is_enough() || !under_way.contains_key(queue))
+            .await;
+    }
+
     async fn until(&self, is_so: impl Fn(&ById<Held>, &HashMap<Arc<str>, u32>) -> bool) {
         loop {
             let released = self.released.notified();

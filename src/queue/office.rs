@@ -91,6 +91,17 @@ impl Office {
         is_any_coming || custody.count() > 0 || custody.is_any_in_doubt()
     }
 
+    /// Waits until no claim is under way for a queue that is not to be served: what it brings is returned, but
+    /// had been this node's.
+    pub(crate) async fn halted(&self) {
+        for desk in self.desks.all() {
+            let custody = &self.custody;
+            custody
+                .until_come(&desk.queue.name, || desk.is_open())
+                .await;
+        }
+    }
+
     /// Waits until nothing is in hand and nothing on the way there. To be called when it is closed.
     pub(crate) async fn empty(&self) {
         self.births.returned().await;

@@ -77,6 +77,33 @@ async fn a_paused_queue_begins_no_job_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_in_effect_when_no_claim_is_under_way_any_more() {
+    let (url, mut rows) = stage().await;
+    let board = board(&eager(&url)).await;
+    let claims = rows.transaction().await.unwrap();
+    let hold_up = "lock table callboard.jobs in exclusive mode";
+    claims.batch_execute(hold_up).await.unwrap();
+    eventually("both queues wait for a claim", || async {
+        claims
+            .execute("select pg_stat_clear_snapshot()", &[])
+            .await
+            .unwrap();
+        let wait = "select count(*) from pg_stat_activity where datname = current_database() \
+                    and wait_event_type = 'Lock' and query like '%skip locked%'";
+        let wait: i64 = claims.query_one(wait, &[]).await.unwrap().get(0);
+        (wait == 2).then_some(())
+    })
+    .await;
+    let queue = board.queue("default");
+    let mut pause = tokio::spawn(async move { queue.pause().await });
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut pause);
+    assert!(early.await.is_err(), "a claim is under way");
+    claims.rollback().await.unwrap();
+    pause.await.unwrap().unwrap();
+    board.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_job_goes_on_while_its_queue_is_paused_and_what_waits_behind_it_is_returned() {
     let (url, rows) = stage().await;
     let plan = Plan {
