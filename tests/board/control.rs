@@ -78,28 +78,32 @@ async fn a_paused_queue_begins_no_job_until_it_is_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_is_in_effect_when_no_claim_is_under_way_any_more() {
-    let (url, mut rows) = stage().await;
+    let (url, rows) = stage().await;
     let board = board(&eager(&url)).await;
-    let claims = rows.transaction().await.unwrap();
-    let hold_up = "lock table callboard.jobs in exclusive mode";
-    claims.batch_execute(hold_up).await.unwrap();
-    eventually("both queues wait for a claim", || async {
-        claims
-            .execute("select pg_stat_clear_snapshot()", &[])
-            .await
-            .unwrap();
-        let wait = "select count(*) from pg_stat_activity where datname = current_database() \
-                    and wait_event_type = 'Lock' and query like '%skip locked%'";
-        let wait: i64 = claims.query_one(wait, &[]).await.unwrap().get(0);
-        (wait == 2).then_some(())
+    let slow_claims = "
+        create function wait() returns trigger language plpgsql
+        as 'begin perform pg_advisory_xact_lock(1); return new; end';
+        create trigger wait before update on callboard.jobs for each row
+        when (new.state = 'executing') execute function wait();
+        select pg_advisory_lock(1)";
+    rows.batch_execute(slow_claims).await.unwrap();
+    let client = Client::connect(database_at(&url)).await.unwrap();
+    let job = client.enqueue(call!(note())).await.unwrap();
+    eventually("a claim has the job", || async {
+        let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted \
+                     and database = (select oid from pg_database where datname = current_database())";
+        (number(&rows, waits).await > 0).then_some(())
     })
     .await;
     let queue = board.queue("default");
     let mut pause = tokio::spawn(async move { queue.pause().await });
     let early = tokio::time::timeout(Duration::from_millis(300), &mut pause);
     assert!(early.await.is_err(), "a claim is under way");
-    claims.rollback().await.unwrap();
+    rows.batch_execute("select pg_advisory_unlock(1)")
+        .await
+        .unwrap();
     pause.await.unwrap().unwrap();
+    does_not_begin(&board, &rows, job).await;
     board.shutdown().await.unwrap();
 }
 
