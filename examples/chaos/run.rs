@@ -74,6 +74,7 @@ async fn observe(options: &Options, folder: &Path) -> Result<Report, BoxError> {
     );
     let faults = Storm::new(&server, &fleet, &client, options.seed);
     faults.rage(storm).await?;
+    faults.strike_the_lane().await?;
     faults.encore(folder).await?;
     faults.last_words().await?;
     calm(&server, &fleet, &client).await?;

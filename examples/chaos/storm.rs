@@ -12,10 +12,12 @@ use tokio::sync::{MutexGuard, RwLock};
 use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 
-use crate::deeds::hog;
+use crate::custody::AFTERMATH;
+use crate::deeds::{hog, watchful};
 use crate::fault::Fault;
 use crate::fleet::{Fleet, Node};
 use crate::history::{Said, counts, read, write};
+use crate::lane::LANE;
 use crate::node::{LEASE, hog_queue};
 use crate::server::Server;
 
@@ -64,6 +66,15 @@ const SERVER: Hand = Hand {
 const MISSED_WITHIN: Duration = Duration::from_secs(10);
 /// How often more a node is stopped if nothing was taken back, or no stale answer refused, until then.
 const ENCORES: u32 = 8;
+
+/// So long after the last fault before and until the next one after it, none can be blamed for the other's traces.
+const QUIET: Duration = Duration::from_millis(AFTERMATH.unsigned_abs() / 1_000 + 1_500);
+/// How many jobs each node gets to run in the express lane when it is killed, and how long one takes: less than the
+/// bound of the lane.
+const STRUCK_JOBS: usize = 16;
+const STRUCK_MS: u64 = 80;
+/// By then some run, and not all have ended.
+const STRUCK_AFTER: Duration = Duration::from_millis(150);
 
 /// The SQL of a claim, of a completion, of other answers, of an enqueue, of a commit.
 const LOST: [&str; 5] = [
@@ -124,6 +135,28 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
+    /// Kills each node while it runs jobs of the express lane. Nothing else happens near that may have cut their
+    /// transaction off, and no node has run a suspect before, so those jobs must be charged.
+    pub(crate) async fn strike_the_lane(&self) -> Result<(), BoxError> {
+        let mut random = Rng::with_seed(self.seed.wrapping_add(4));
+        sleep(QUIET).await;
+        for node in &self.fleet.nodes {
+            let mut node = node.lock().await;
+            revive(&mut node).await?;
+            self.on_node(Fault::Terminate, &mut node, &mut random)
+                .await?;
+            // It is up by then.
+            sleep(Duration::from_secs(3)).await;
+            let calls = (0..STRUCK_JOBS * self.fleet.nodes.len())
+                .map(|_| call!(watchful(fresh_token(), STRUCK_MS)).queue(LANE));
+            self.client.enqueue_many(calls).await?;
+            sleep(STRUCK_AFTER).await;
+            self.on_node(Fault::Kill, &mut node, &mut random).await?;
+        }
+        sleep(QUIET).await;
+        Ok(())
+    }
+
     /// Deals from a shuffled deck, again and again.
     async fn deal(&self, hand: Hand, seed: u64, until: Instant) -> Result<(), BoxError> {
         let mut random = Rng::with_seed(seed);
@@ -179,10 +212,7 @@ impl<'a> Storm<'a> {
         loop {
             let node = &self.fleet.nodes[random.usize(0..self.fleet.nodes.len())];
             if let Ok(mut node) = node.try_lock() {
-                if node.has_ended() {
-                    node.ended().await?;
-                    node.spawn()?;
-                }
+                revive(&mut node).await?;
                 return Ok(node);
             }
             sleep(Duration::from_millis(20)).await;
@@ -292,10 +322,7 @@ impl<'a> Storm<'a> {
     pub(crate) async fn last_words(&self) -> Result<(), BoxError> {
         for node in &self.fleet.nodes {
             let mut node = node.lock().await;
-            if node.has_ended() {
-                node.ended().await?;
-                node.spawn()?;
-            }
+            revive(&mut node).await?;
         }
         // They are up by then, or come up while this goes on.
         sleep(Duration::from_millis(800)).await;
@@ -317,6 +344,14 @@ impl<'a> Storm<'a> {
         }
         Ok(())
     }
+}
+
+async fn revive(node: &mut Node) -> Result<(), BoxError> {
+    if node.has_ended() {
+        node.ended().await?;
+        node.spawn()?;
+    }
+    Ok(())
 }
 
 /// Kills the ledger again and again, while its statements take long enough to be cut off.
