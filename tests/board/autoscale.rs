@@ -85,15 +85,19 @@ async fn jobs_that_are_claimed_ahead_count_as_waiting() {
     let waiting = Policy::new(|reading| reading.waiting);
     let board = board_on(database().await, |board| {
         let autoscale = Autoscale::between(1, 4).every(OFTEN).policy(waiting);
-        // A worker takes all of them into its hands, so none waits on the board.
         let queue = Queue::new("default").max_demand(10).autoscale(autoscale);
         board
             .queue(sharing(queue, &gate))
             .functions(functions![wait])
     })
     .await;
+    // The one worker takes all of them into its hands, so none waits on the board.
+    board.queue("default").scale(1).await.unwrap();
     let jobs = board.client().enqueue_many((0..5).map(|_| call!(wait())));
-    jobs.await.unwrap();
+    for job in jobs.await.unwrap() {
+        until_state(board.client(), job, JobState::Executing).await;
+    }
+    board.queue("default").scale_as_configured().await.unwrap();
     until_workers(&board, 4).await;
     gate.close();
 }
