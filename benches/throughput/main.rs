@@ -49,7 +49,7 @@ const FULL: Effort = Effort {
     is_scaled: true,
 };
 const QUICK: Effort = Effort {
-    jobs: 100_000,
+    jobs: 60_000,
     runs: 3,
     pairs: 1,
     is_scaled: false,
