@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Statement};
 
 use crate::drain::{NAMES, WARM_UP};
 use crate::figure::{Figure, System};
-use crate::flow::{BATCH, PAUSE, Percentiles};
+use crate::flow::{BATCH, PAUSE};
 use crate::jobs::Does;
 use crate::place::{Place, connect};
 use crate::support::Failed;
@@ -344,25 +344,33 @@ pub(crate) async fn end_to_end(server: &str, jobs: usize, runs: usize) -> Result
     Ok(Figure::new(System::Bare, name, setting, jobs, rates))
 }
 
-/// How long one durable insert takes, with the same pauses between as the board has: a machine that has nothing
+/// One durable insert after the other, with the same pauses between as the board has: a machine that has nothing
 /// to do is slow to wake.
-pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Vec<Figure>, Failed> {
-    let place = Place::take(server).await?;
-    let insert = Inserts::of(1, connect(&place.url).await?).await?;
-    let mut percentiles = Percentiles::default();
-    for run in 0..=runs {
+pub(crate) struct Alone {
+    place: Place,
+    insert: Inserts,
+}
+
+impl Alone {
+    pub(crate) async fn new(server: &str) -> Result<Self, Failed> {
+        let place = Place::take(server).await?;
+        let insert = Inserts::of(1, connect(&place.url).await?).await?;
+        Ok(Self { place, insert })
+    }
+
+    /// How long each takes.
+    pub(crate) async fn latencies(&self, jobs: usize) -> Result<Vec<Duration>, Failed> {
         let mut samples = Vec::with_capacity(jobs);
         for _ in 0..jobs {
             tokio::time::sleep(PAUSE).await;
             let called = Instant::now();
-            insert.run(1).await?;
+            self.insert.run(1).await?;
             samples.push(called.elapsed());
         }
-        // The first warms up.
-        if run > 0 {
-            percentiles.add(samples);
-        }
+        Ok(samples)
     }
-    place.leave().await?;
-    Ok(percentiles.figures(System::Bare, "idle, the insert alone", jobs))
+
+    pub(crate) async fn leave(self) -> Result<(), Failed> {
+        self.place.leave().await
+    }
 }

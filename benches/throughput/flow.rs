@@ -107,7 +107,8 @@ pub(crate) async fn end_to_end(
     Ok(figures.collect())
 }
 
-/// One job at a time into an idle board: from the start of the enqueue to the start of the handler.
+/// One job at a time into an idle board: from the start of the enqueue to the start of the handler; and the insert
+/// alone, in turns with it.
 pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Vec<Figure>, Failed> {
     let place = Place::take(server).await?;
     let (sender, mut begun) = unbounded_channel();
@@ -121,8 +122,14 @@ pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Ve
         });
         boards.push(jobs::board(&place.url)?.queue(queue).start().await?);
     }
+    let alone = bare::Alone::new(server).await?;
+    let mut of_insert = Percentiles::default();
     let mut percentiles = WAYS.map(|_| Percentiles::default());
     for run in 0..=runs {
+        let samples = alone.latencies(jobs).await?;
+        if run > 0 {
+            of_insert.add(samples);
+        }
         for (turn, board) in boards.iter().enumerate() {
             let samples = latencies(board, WAYS[turn].1, jobs, &mut begun).await?;
             // The first connects and prepares.
@@ -135,17 +142,20 @@ pub(crate) async fn latency(server: &str, jobs: usize, runs: usize) -> Result<Ve
         board.shutdown().await?;
     }
     place.leave().await?;
-    let figures = percentiles.into_iter().zip(WAYS);
-    let figures = figures.flat_map(|(percentiles, (_, how))| {
+    alone.leave().await?;
+    let mut figures = Vec::new();
+    for (percentiles, (_, how)) in percentiles.into_iter().zip(WAYS) {
         let setting = format!("idle, enqueue called → handler begins; {how}");
-        percentiles.figures(System::Callboard, &setting, jobs)
-    });
-    Ok(figures.collect())
+        figures.push(percentiles.against(&of_insert, &setting, jobs));
+        figures.extend(percentiles.figures(System::Callboard, &setting, jobs));
+    }
+    figures.extend(of_insert.figures(System::Bare, "idle, the insert alone", jobs));
+    Ok(figures)
 }
 
 /// Percentiles of latencies in milliseconds, of each run.
 #[derive(Debug)]
-pub(crate) struct Percentiles([(usize, Vec<f64>); 3]);
+struct Percentiles([(usize, Vec<f64>); 3]);
 
 impl Default for Percentiles {
     fn default() -> Self {
@@ -155,7 +165,7 @@ impl Default for Percentiles {
 
 impl Percentiles {
     /// Adds a run.
-    pub(crate) fn add(&mut self, mut samples: Vec<Duration>) {
+    fn add(&mut self, mut samples: Vec<Duration>) {
         samples.sort_unstable();
         for (percent, of_runs) in &mut self.0 {
             let sample = samples[(samples.len() * *percent).div_ceil(100) - 1];
@@ -163,7 +173,16 @@ impl Percentiles {
         }
     }
 
-    pub(crate) fn figures(self, system: System, setting: &str, jobs: usize) -> Vec<Figure> {
+    /// How much longer than that it takes, run by run: so it holds on a machine whose load changes.
+    fn against(&self, other: &Self, setting: &str, jobs: usize) -> Figure {
+        let ((_, own), (_, others)) = (&self.0[0], &other.0[0]);
+        let times = own.iter().zip(others).map(|(own, other)| own / other);
+        let name = ("idle latency, of the insert alone", "times");
+        let setting = format!("{setting}, p50");
+        Figure::new(System::Callboard, name, setting, jobs, times.collect())
+    }
+
+    fn figures(self, system: System, setting: &str, jobs: usize) -> Vec<Figure> {
         let figure = |(percent, samples)| {
             let setting = format!("{setting}, p{percent}");
             Figure::new(system, ("idle latency", "ms"), setting, jobs, samples)
