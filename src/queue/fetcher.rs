@@ -10,6 +10,8 @@
 //! the successor.
 
 mod orders;
+mod rest;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +28,7 @@ use crate::client::{Interest, Loan};
 use crate::planted::{Bug, planted};
 use crate::stage::{Mailbox, Outlet, Producer, StageResult};
 use crate::store::Notice;
+use rest::{Look, Rest};
 
 /// How many jobs one claim takes at most.
 const MAX_CLAIM: u32 = 5_000;
@@ -51,6 +54,8 @@ pub(super) enum FetcherMessage {
     Poll,
     /// Try again what failed, or was held back.
     Retry,
+    /// Look for what was announced during a rest.
+    Rested,
 }
 
 /// What a fetcher is started with; it outlives the fetcher.
@@ -69,6 +74,7 @@ pub(super) struct Fetcher {
     hint: ClaimHint,
     look_ahead: LookAhead,
     rationing: Rationing,
+    rest: Rest,
     /// The same for births: what the workers will finish while an enqueue is in flight.
     birth_ahead: LookAhead,
     patience: Patience,
@@ -133,6 +139,7 @@ impl Producer for Fetcher {
             FetcherMessage::Wake(priority) => self.woken(priority, outlet),
             FetcherMessage::Poll => self.poll(outlet),
             FetcherMessage::Retry => self.retry(),
+            FetcherMessage::Rested => self.look(),
         }
         self.claim_if_needed(outlet);
         Ok(())
@@ -146,6 +153,7 @@ impl Fetcher {
             hint: ClaimHint::new(Instant::now()),
             look_ahead: LookAhead::new(args.queue.look_ahead),
             rationing: Rationing::new(&args.office),
+            rest: Rest::default(),
             birth_ahead: LookAhead::new(args.queue.look_ahead),
             patience: Patience::default(),
             flow: Flow::Open,
@@ -177,20 +185,21 @@ impl Fetcher {
                 true
             }
             None => {
+                let now = Instant::now();
+                self.rest.claimed(leases.len(), claimed.took, now);
                 let brought = self.brought(claimed.is_full, outlet);
                 if brought != Yield::Full && self.hint.is_set() {
                     // It may have passed somebody over.
                     self.send_after(KEPT_FOR_SHORT, FetcherMessage::Retry);
                 }
-                self.hint.claimed(claimed.last, brought, Instant::now());
+                self.hint.claimed(claimed.last, brought, now);
                 brought != Yield::Full
             }
         };
-        self.flow = if is_dry && !was_woken {
-            Flow::Dry
-        } else {
-            Flow::Open
-        };
+        self.flow = if is_dry { Flow::Dry } else { Flow::Open };
+        if was_woken {
+            self.look();
+        }
         if let Some(wait) = claimed.look_again_in.filter(|_| self.flow == Flow::Dry) {
             let wait = wait.max(SOONEST_START);
             if wait < self.args.queue.poll_every {
@@ -247,13 +256,22 @@ impl Fetcher {
             // What may not begin any more is returned.
             outlet.retain(|lease| self.rationing.is_let(lease));
         }
-        match self.flow {
-            Flow::Dry => self.flow = Flow::Open,
-            Flow::InFlight { .. } => self.flow = Flow::InFlight { woken: true },
-            Flow::Open | Flow::Resting => {}
-        }
+        self.look();
         if !self.args.desk.is_open() {
             outlet.retain(|_| false);
+        }
+    }
+
+    /// Looks for what was announced: now, after the claim that is in flight, or when there was rest enough.
+    fn look(&mut self) {
+        match self.flow {
+            Flow::Dry => match self.rest.announced(Instant::now()) {
+                Look::Now => self.flow = Flow::Open,
+                Look::In(wait) => self.send_after(wait, FetcherMessage::Rested),
+                Look::IsDue => {}
+            },
+            Flow::InFlight { .. } => self.flow = Flow::InFlight { woken: true },
+            Flow::Open | Flow::Resting => {}
         }
     }
 
@@ -282,62 +300,6 @@ impl Fetcher {
             .poll_every
             .mul_f64(0.9 + 0.2 * fastrand::f64());
         self.send_after(period, FetcherMessage::Poll);
-    }
-
-    /// How many jobs to claim: what is asked for and not lent, and the look-ahead, less what is in hand.
-    fn wanted(&self, outlet: &Outlet<Lease>) -> u32 {
-        let asked = u32::try_from(outlet.demand()).unwrap_or(u32::MAX);
-        let asked = asked.saturating_sub(self.args.arrivals.lent());
-        let workers = outlet.consumers();
-        let ahead = self.look_ahead.size(workers, outlet.service_time());
-        let in_hand = outlet.buffered() as u32;
-        // Without an ask, only when half of what is claimed ahead is used up.
-        let enough = ahead.div_ceil(2);
-        if asked == 0 && in_hand >= enough {
-            outlet.tell_below(enough as usize);
-            return 0;
-        }
-        outlet.tell_below(0);
-        let room = self.room();
-        let wanted = asked.saturating_add(ahead.saturating_sub(in_hand));
-        let most = self
-            .args
-            .queue
-            .express
-            .as_ref()
-            .map_or(MAX_CLAIM, |express| {
-                let most = express.most(workers, outlet.service_time());
-                most.saturating_sub(in_hand).max(1)
-            });
-        wanted.min(most).min(MAX_CLAIM).min(room as u32)
-    }
-
-    /// Lends to enqueues what would be claimed if there was anything. What is lent already is a part of it.
-    fn offer(&self, outlet: &Outlet<Lease>) {
-        let jobs = match self.flow {
-            Flow::Dry if self.args.desk.is_open() => self.expected(outlet),
-            _ => 0,
-        };
-        self.args.arrivals.offer(jobs);
-    }
-
-    /// How many jobs may be born for this queue now: what is asked for, what the workers finish until the
-    /// enqueue is done, and as much again in hand then, for the time of the next one.
-    fn expected(&self, outlet: &Outlet<Lease>) -> u32 {
-        let asked = u32::try_from(outlet.demand()).unwrap_or(u32::MAX);
-        let workers = outlet.consumers();
-        let ahead = self.birth_ahead.size(workers, outlet.service_time());
-        let in_hand = outlet.buffered() as u32;
-        let expected = asked.saturating_add(ahead + ahead.saturating_sub(in_hand));
-        expected.min(MAX_CLAIM).min(self.room() as u32)
-    }
-
-    /// How many jobs may be claimed before the ledger, or a follower of attempts that is to get them
-    /// all, has caught up.
-    fn room(&self) -> usize {
-        let office = &self.args.office;
-        let behind = office.outbox.count() + office.facts.held_up();
-        MAX_UNCONFIRMED.saturating_sub(behind)
     }
 
     fn claim_if_needed(&mut self, outlet: &Outlet<Lease>) {

@@ -40,6 +40,7 @@ mod ledger;
 mod letters;
 mod limited;
 mod limits;
+mod looks;
 mod lost_answers;
 mod lost_births;
 mod lost_claims;
