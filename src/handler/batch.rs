@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -160,7 +161,7 @@ pub(crate) struct Member {
     pub(crate) facts: JobFacts,
     pub(crate) version: i32,
     pub(crate) fingerprint: Fingerprint,
-    pub(crate) payload: Vec<u8>,
+    pub(crate) payload: Bytes,
     pub(crate) signal: StopSignal,
     pub(crate) answering: Answering,
 }

@@ -27,7 +27,8 @@ impl Workplace {
         &self,
         leases: Vec<Lease>,
         state: WorkerState,
-    ) -> Result<WorkerState, JobPanicked> {
+        now: Instant,
+    ) -> Result<(WorkerState, Instant), JobPanicked> {
         let (stopped, mut leases): (Vec<_>, Vec<_>) = leases
             .into_iter()
             .partition(|lease| lease.signal().reason().is_some());
@@ -41,10 +42,10 @@ impl Workplace {
         }
         match handler.and_then(|handler| Some((handler, handler.batch.as_ref()?))) {
             Some((handler, batch)) if !leases.is_empty() => {
-                self.run_batch(handler, batch, leases, state).await
+                self.run_batch(handler, batch, leases, state, now).await
             }
             // Nobody is left; or the handlers were swapped since the claim.
-            _ => Ok(state),
+            _ => Ok((state, now)),
         }
     }
 
@@ -54,12 +55,12 @@ impl Workplace {
         batch: &BatchHandler,
         leases: Vec<Lease>,
         state: WorkerState,
-    ) -> Result<WorkerState, JobPanicked> {
+        now: Instant,
+    ) -> Result<(WorkerState, Instant), JobPanicked> {
         let limits = leases
             .iter()
             .map(|lease| handler.time_limit(lease.job().rare().time_limit));
         let limit = limits.min().unwrap_or(handler.time_limit(None));
-        let now = Instant::now();
         let parts = self.batch_parts(handler, &leases, now + limit);
         let (signal, mut cx) = (parts.signal.clone(), Context::new(parts, state));
         let bench = Arc::new(self.bench_of(handler));
@@ -78,10 +79,10 @@ impl Workplace {
         let mut batch = (batch.open)(members, post);
         let signals = batch.signals();
         if signals.is_empty() {
-            return Ok(cx.into_state().0);
+            return Ok((cx.into_state().0, now));
         }
         let guard = Guard::new(&signal, self.cancel_grace, &cx);
-        let ran = {
+        let (ran, ended) = {
             let performing = guard.run(perform(&mut *batch, &mut cx));
             let mut performing = std::pin::pin!(performing);
             tokio::select! {
@@ -119,7 +120,7 @@ impl Workplace {
             // Who judges gets its turn before the next attempts are spent.
             tokio::task::yield_now().await;
         }
-        Ok(cx.into_state().0)
+        Ok((cx.into_state().0, ended))
     }
 
     fn batch_parts(&self, handler: &Handler, leases: &[Lease], deadline: Instant) -> ContextParts {

@@ -77,24 +77,28 @@ impl Workplace {
         }
     }
 
-    /// Runs one attempt and answers for it. Gives the worker's state back, or says that the job
-    /// panicked and the state is not to be trusted.
+    /// Runs one attempt, which begins now, and answers for it. Gives the worker's state back and says when the
+    /// handler had ended, or that the job panicked and the state is not to be trusted.
+    ///
+    /// Jobs follow one another at once, so one look at the clock between two of them is enough: it costs as much
+    /// as what a job takes from a queue.
     pub(super) async fn execute(
         &mut self,
         mut lease: Lease,
         state: WorkerState,
-    ) -> Result<WorkerState, JobPanicked> {
+        now: Instant,
+    ) -> Result<(WorkerState, Instant), JobPanicked> {
         if lease.signal().reason().is_some() {
             answer_unbegun(lease);
-            return Ok(state);
+            return Ok((state, now));
         }
         match self.bench(&lease.job().kind) {
             Some(bench) if lease.is_let_through(&bench.handler) => {
-                self.run(&bench, lease, state).await
+                self.run(&bench, lease, state, now).await
             }
             // Only what can run here is claimed, but since then the handlers may have been swapped, or its breaker
             // opened. Dropped, the lease releases.
-            _ => Ok(state),
+            _ => Ok((state, now)),
         }
     }
 
@@ -103,15 +107,15 @@ impl Workplace {
         bench: &Arc<Bench>,
         mut lease: Lease,
         state: WorkerState,
-    ) -> Result<WorkerState, JobPanicked> {
+        now: Instant,
+    ) -> Result<(WorkerState, Instant), JobPanicked> {
         let handler = &bench.handler;
         let limit = handler.time_limit(lease.job().rare().time_limit);
-        let now = Instant::now();
         let span = self.attempt_span(lease.job());
         let parts = self.context_parts(handler, &lease, now + limit, span);
         let mut cx = Context::new(parts, state);
         lease.begin(now, bench);
-        let _busy = self.seat.occupy(occupation(&lease, bench, now, 1));
+        let busy = self.seat.occupy(occupation(&lease, bench, now, 1));
         let performing = Performing {
             handler,
             stored: lease.job().stored(),
@@ -119,7 +123,8 @@ impl Workplace {
             limit,
             cancel_grace: self.cancel_grace,
         };
-        let ending = match performing.run(&mut cx).await {
+        let (performed, ended) = performing.run(&mut cx).await;
+        let ending = match performed {
             Ok(ending) => ending,
             Err(panicked) => {
                 Counters::add(&self.office.counters.panicked, 1);
@@ -136,11 +141,13 @@ impl Workplace {
             InTransaction::Completed => lease.answer_written(ending),
             InTransaction::No => lease.answer(ending),
         }
+        busy.over(ended);
         if handler.breaker.is_some() {
             // Who judges gets its turn before the next attempt is spent.
             tokio::task::yield_now().await;
+            return Ok((state, Instant::now()));
         }
-        Ok(state)
+        Ok((state, ended))
     }
 
     pub(super) fn context_parts(

@@ -36,8 +36,8 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Runs user code to its end.
-    pub(super) async fn run<T>(self, work: impl Future<Output = T>) -> Guarded<T> {
+    /// Runs user code to its end, and says when that was.
+    pub(super) async fn run<T>(self, work: impl Future<Output = T>) -> (Guarded<T>, Instant) {
         let work = IN_HANDLER.scope((), work.instrument(self.span));
         let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
         // Work that ends without waiting needs neither a timer nor a token.
@@ -46,23 +46,25 @@ impl<'a> Guard<'a> {
             returned = &mut work => returned,
             () = until(self.deadline) => {
                 self.signal.stop(CancelReason::TimeLimit);
-                return Guarded::TimedOut;
+                return (Guarded::TimedOut, Instant::now());
             }
             () = self.signal.stopped() => {
                 match tokio::time::timeout(self.cancel_grace, &mut work).await {
                     Ok(returned) => returned,
-                    Err(_) => return Guarded::Cut,
+                    Err(_) => return (Guarded::Cut, Instant::now()),
                 }
             }
         };
+        let ended = Instant::now();
         // Work that watches the deadline itself may be a moment ahead of the timer here.
-        if Instant::now() >= self.deadline {
+        if ended >= self.deadline {
             self.signal.stop(CancelReason::TimeLimit);
         }
-        match returned {
+        let guarded = match returned {
             Ok(value) => Guarded::Returned(value),
             Err(payload) => Guarded::Panicked(panicked(&*payload)),
-        }
+        };
+        (guarded, ended)
     }
 }
 

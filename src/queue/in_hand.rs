@@ -94,13 +94,9 @@ impl<T> InHand<T> {
         &mut self.gathering[index]
     }
 
-    /// Takes what is to be run next. The clock is looked at only if something gathers.
-    pub(super) fn next(
-        &mut self,
-        clock: impl FnOnce() -> Instant,
-        coming: Coming,
-    ) -> Option<Work<T>> {
-        self.look(clock, coming);
+    /// Takes what is to be run next.
+    pub(super) fn next(&mut self, now: Instant, coming: Coming) -> Option<Work<T>> {
+        self.look(now, coming);
         match self.ready.pop_front()? {
             Ready::One(held) => Some(Work::One(held.item, held.ask_after)),
             Ready::Batch(kind) => self.batch(&kind),
@@ -108,11 +104,10 @@ impl<T> InHand<T> {
     }
 
     /// Lines up the batches that need not wait any longer.
-    fn look(&mut self, clock: impl FnOnce() -> Instant, coming: Coming) {
+    fn look(&mut self, now: Instant, coming: Coming) {
         if self.gathering.is_empty() {
             return;
         }
-        let now = clock();
         // What is ready may ask for more when it is done.
         let coming = match self.ready.is_empty() {
             true => coming,
@@ -141,8 +136,8 @@ impl<T> InHand<T> {
     }
 
     /// Whether something may run now.
-    pub(super) fn is_any_ready(&mut self, clock: impl FnOnce() -> Instant, coming: Coming) -> bool {
-        self.look(clock, coming);
+    pub(super) fn is_any_ready(&mut self, now: Instant, coming: Coming) -> bool {
+        self.look(now, coming);
         !self.ready.is_empty()
     }
 
@@ -216,18 +211,12 @@ mod tests {
             hand.push(row, ROWS, now, row);
         }
         let first = Work::Many(vec![1, 2, 3], 6);
-        assert_eq!(hand.next(|| now, Coming::Something), Some(first));
-        assert_eq!(hand.next(|| now, Coming::Something), None);
+        assert_eq!(hand.next(now, Coming::Something), Some(first));
+        assert_eq!(hand.next(now, Coming::Something), None);
         assert_eq!(hand.due(), Some(now + LIMITS.wait));
         let rest = Work::Many(vec![4], 4);
-        assert_eq!(
-            hand.next(|| now + LIMITS.wait, Coming::Something),
-            Some(rest)
-        );
-        assert_eq!(
-            (hand.due(), hand.next(|| now, Coming::Nothing)),
-            (None, None)
-        );
+        assert_eq!(hand.next(now + LIMITS.wait, Coming::Something), Some(rest));
+        assert_eq!((hand.due(), hand.next(now, Coming::Nothing)), (None, None));
     }
 
     #[test]
@@ -236,11 +225,11 @@ mod tests {
         let earlier = now - LIMITS.wait / 2;
         hand.push(1, ROWS, earlier, 0);
         hand.push(2, ROWS, now, 1);
-        assert!(!hand.is_any_ready(|| now, Coming::Something));
+        assert!(!hand.is_any_ready(now, Coming::Something));
         assert_eq!(hand.due(), Some(earlier + LIMITS.wait));
-        assert!(hand.is_any_ready(|| now, Coming::Nothing));
+        assert!(hand.is_any_ready(now, Coming::Nothing));
         let both = Work::Many(vec![1, 2], 1);
-        assert_eq!(hand.next(|| now, Coming::Something), Some(both));
+        assert_eq!(hand.next(now, Coming::Something), Some(both));
     }
 
     #[test]
@@ -253,7 +242,7 @@ mod tests {
         hand.push(1, Runs::Batched("rows", limits), now, 0);
         hand.push(2, Runs::Batched("rows", limits), now, 0);
         let both = Work::Many(vec![1, 2], 0);
-        assert_eq!(hand.next(|| now, Coming::Something), Some(both));
+        assert_eq!(hand.next(now, Coming::Something), Some(both));
     }
 
     #[test]
@@ -261,9 +250,9 @@ mod tests {
         let (now, mut hand) = (Instant::now(), InHand::new());
         hand.push(1, Runs::Alone, now, 1);
         (2..=4).for_each(|row| hand.push(row, ROWS, now, row));
-        assert!(hand.is_any_ready(|| now, Coming::Something));
+        assert!(hand.is_any_ready(now, Coming::Something));
         assert_eq!(hand.take(), [(1, 1), (2, 2), (3, 3), (4, 4)]);
-        assert!(!hand.is_any_ready(|| now, Coming::Nothing));
+        assert!(!hand.is_any_ready(now, Coming::Nothing));
         assert_eq!((hand.due(), hand.clear()), (None, 0));
     }
 
@@ -272,12 +261,12 @@ mod tests {
         let (now, mut hand) = (Instant::now(), InHand::new());
         hand.push(1, ROWS, now, 1);
         hand.push(2, Runs::Alone, now, 1);
-        assert_eq!(hand.next(|| now, Coming::Something), Some(Work::One(2, 1)));
+        assert_eq!(hand.next(now, Coming::Something), Some(Work::One(2, 1)));
         hand.push(3, Runs::Alone, now, 1);
         hand.forget_asks();
-        assert_eq!(hand.next(|| now, Coming::Nothing), Some(Work::One(3, 0)));
+        assert_eq!(hand.next(now, Coming::Nothing), Some(Work::One(3, 0)));
         assert_eq!(
-            hand.next(|| now, Coming::Nothing),
+            hand.next(now, Coming::Nothing),
             Some(Work::Many(vec![1], 0))
         );
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -136,7 +137,7 @@ impl Lease {
     }
 
     /// Its arguments, for whoever decodes them after the lease has gone on.
-    pub(crate) fn take_payload(&mut self) -> Vec<u8> {
+    pub(crate) fn take_payload(&mut self) -> Bytes {
         std::mem::take(&mut self.0.job.payload)
     }
 

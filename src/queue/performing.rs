@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of rows and leases, so tests run handlers with it too.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::guard::{Guard, Guarded};
 use crate::BoxError;
@@ -19,8 +19,8 @@ pub(crate) struct Performing<'a> {
 }
 
 impl Performing<'_> {
-    /// Runs the handler.
-    pub(crate) async fn run(self, cx: &mut Context) -> Result<Ending, Panicked> {
+    /// Runs the handler, and says when it had ended.
+    pub(crate) async fn run(self, cx: &mut Context) -> (Result<Ending, Panicked>, Instant) {
         let guard = Guard::new(self.signal, self.cancel_grace, cx);
         // Decoding runs user code too (Deserialize, upcasters), so it is inside.
         let performing = async {
@@ -29,11 +29,8 @@ impl Performing<'_> {
                 Err(why) => Err(Failure::new(FailureKind::Undecodable, &why.to_string())),
             }
         };
-        ending(
-            guard.run(performing).await,
-            self.signal.reason(),
-            self.limit,
-        )
+        let (ran, ended) = guard.run(performing).await;
+        (ending(ran, self.signal.reason(), self.limit), ended)
     }
 }
 

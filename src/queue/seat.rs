@@ -56,7 +56,10 @@ pub(crate) struct Occupation {
 /// The seat says that its worker is busy until this is dropped.
 #[derive(Debug)]
 #[must_use = "the seat is free again when this is dropped"]
-pub(super) struct Busy<'a>(&'a Seat);
+pub(super) struct Busy<'a> {
+    seat: &'a Seat,
+    ended: Option<Instant>,
+}
 
 impl Seat {
     pub(super) fn new(number: u32) -> Self {
@@ -85,7 +88,10 @@ impl Seat {
 
     pub(super) fn occupy(&self, occupation: Occupation) -> Busy<'_> {
         self.lock().now = Some(occupation);
-        Busy(self)
+        Busy {
+            seat: self,
+            ended: None,
+        }
     }
 
     pub(crate) fn occupation(&self) -> Option<Occupation> {
@@ -132,16 +138,23 @@ impl Seat {
     }
 }
 
+impl Busy<'_> {
+    /// What it was at has ended then, which is now if nobody says.
+    pub(super) fn over(mut self, ended: Instant) {
+        self.ended = Some(ended);
+    }
+}
+
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        let mut at = self.0.lock();
+        let mut at = self.seat.lock();
         if let Some(over) = at.now.take() {
             at.last = Some(over.job);
-            let busy_ns = over.since.elapsed().as_nanos();
-            self.0.busy_ns.fetch_add(busy_ns as u64, Ordering::Relaxed);
-            self.0
-                .done
-                .fetch_add(u64::from(over.jobs), Ordering::Relaxed);
+            let ended = self.ended.unwrap_or_else(Instant::now);
+            let busy = ended.saturating_duration_since(over.since);
+            let (busy_ns, jobs) = (busy.as_nanos() as u64, u64::from(over.jobs));
+            self.seat.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
+            self.seat.done.fetch_add(jobs, Ordering::Relaxed);
         }
     }
 }

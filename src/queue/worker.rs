@@ -180,13 +180,14 @@ impl Worker {
     /// Runs what is next in hand, and while that takes no time worth the name what comes at once.
     async fn proceed(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
         let began = Instant::now();
+        let mut now = began;
         for _ in 0..JOBS_AT_ONCE {
-            self.run_next(inlets).await?;
-            if !self.is_any_ready() {
+            now = self.run_next(inlets, now).await?;
+            if !self.is_any_ready(now) {
                 self.look_later();
                 return Ok(());
             }
-            if began.elapsed() >= SHORT_TURN {
+            if now.duration_since(began) >= SHORT_TURN {
                 break;
             }
         }
@@ -203,7 +204,12 @@ impl Worker {
         }
     }
 
-    async fn run_next(&mut self, inlets: &mut Inlets<Lease>) -> StageResult {
+    /// Runs what is next, if anything is, and says when it had ended.
+    async fn run_next(
+        &mut self,
+        inlets: &mut Inlets<Lease>,
+        now: Instant,
+    ) -> Result<Instant, BoxError> {
         if self.workplace.catch_up() == Changed::Handlers {
             self.sort_anew();
         }
@@ -211,35 +217,39 @@ impl Worker {
             // Dropped, they are released; nothing begins at present. It asks on, so that what a stage
             // before it holds comes to be released too.
             let ask_after = self.in_hand.clear();
-            self.ask(ask_after, inlets);
+            self.ask(ask_after, inlets, now);
         }
-        let Some(work) = self.in_hand.next(Instant::now, self.is_coming()) else {
-            return Ok(());
+        let Some(work) = self.in_hand.next(now, self.is_coming()) else {
+            return Ok(now);
         };
         let state = self
             .state
             .take()
             .expect("a worker has its state between jobs");
         let (executed, ask_after) = match work {
-            Work::One(lease, ask_after) => (self.workplace.execute(lease, state).await, ask_after),
+            Work::One(lease, ask_after) => {
+                let executed = self.workplace.execute(lease, state, now).await;
+                (executed, ask_after)
+            }
             Work::Many(leases, ask_after) => {
                 // Aside, since every worker has room for what it awaits here, and most never run a batch.
-                let executing = Box::pin(self.workplace.execute_batch(leases, state));
+                let executing = Box::pin(self.workplace.execute_batch(leases, state, now));
                 (executing.await, ask_after)
             }
         };
-        self.state = Some(executed?);
-        self.ask(ask_after, inlets);
-        Ok(())
+        let (state, ended) = executed?;
+        self.state = Some(state);
+        self.ask(ask_after, inlets, ended);
+        Ok(ended)
     }
 
-    fn ask(&mut self, demand: u32, inlets: &mut Inlets<Lease>) {
+    fn ask(&mut self, demand: u32, inlets: &mut Inlets<Lease>, now: Instant) {
         let Some(inlet) = self.inlet else {
             return;
         };
         self.coming = self.coming.saturating_add(demand);
         if demand == 1 && inlets.is_drained() {
-            if let Some(next) = inlets.ask_one(inlet) {
+            if let Some(next) = inlets.ask_one(inlet, now) {
                 self.receive(std::iter::once(next));
             }
         } else {
@@ -254,9 +264,9 @@ impl Worker {
         }
     }
 
-    fn is_any_ready(&mut self) -> bool {
+    fn is_any_ready(&mut self, now: Instant) -> bool {
         let coming = self.is_coming();
-        self.in_hand.is_any_ready(Instant::now, coming)
+        self.in_hand.is_any_ready(now, coming)
     }
 
     /// Looks again when a batch that gathers is due, or may not begin any more.

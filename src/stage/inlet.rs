@@ -112,8 +112,8 @@ impl<T: Send + 'static> Inlet<T> {
     }
 
     /// Asks for one more, and returns it if it lay ready.
-    pub(super) fn ask_one(&mut self) -> Option<T> {
-        let taken = self.subscription.as_mut()?.take_one_or_ask();
+    pub(super) fn ask_one(&mut self, now: Instant) -> Option<T> {
+        let taken = self.subscription.as_mut()?.take_one_or_ask(now);
         self.outstanding += u64::from(taken.is_none());
         taken
     }

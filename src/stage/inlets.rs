@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::ActorCell;
 
@@ -136,9 +136,9 @@ impl<T: Send + 'static> Inlets<T> {
 
     /// Asks for one more event, and returns it if it lay ready: for a stage that handles it at once, and need not
     /// hear of it first. Only when all that has come is handled.
-    pub(crate) fn ask_one(&mut self, inlet: InletId) -> Option<T> {
+    pub(crate) fn ask_one(&mut self, inlet: InletId, now: Instant) -> Option<T> {
         let index = self.inlets.iter().position(|known| known.id == inlet)?;
-        self.inlets[index].ask_one()
+        self.inlets[index].ask_one(now)
     }
 
     /// Asks, and takes in at once what lay ready.

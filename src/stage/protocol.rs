@@ -287,12 +287,11 @@ impl<T: Send + 'static> Subscription<T> {
     }
 
     /// As [`take_or_ask`](Self::take_or_ask), for one.
-    pub(super) fn take_one_or_ask(&mut self) -> Option<T> {
+    pub(super) fn take_one_or_ask(&mut self, now: Instant) -> Option<T> {
         let Some(shelf) = self.within_reach.get() else {
             self.ask(1);
             return None;
         };
-        let now = Instant::now();
         let spent = self.served.take().map(spent_until(now));
         match shelf.take_one(spent) {
             Some((event, is_low)) => {

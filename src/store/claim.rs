@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use diesel::data_types::PgTimestamp;
 use diesel::deserialize::{self, FromSql};
 use diesel::pg::Pg;
 use diesel::row::{Field, Row};
 use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Record, SmallInt, Text, Timestamptz,
+    Array, BigInt, Bool, Integer, Jsonb, Nullable, Record, SmallInt, Text, Timestamptz,
 };
 
 use super::ctid::{Ctid, Tid};
@@ -67,7 +68,8 @@ pub(crate) struct ClaimedJob {
     pub(crate) fingerprint: Fingerprint,
     /// Shared by the jobs of a claim that follow one another.
     pub(crate) kind: Arc<str>,
-    pub(crate) payload: Vec<u8>,
+    /// Its memory is shared, too.
+    pub(crate) payload: Bytes,
     enqueued_us: i64,
     /// From when it could have been claimed to the claim, by the database's clock.
     waited_us: u64,
@@ -116,7 +118,7 @@ impl ClaimedJob {
             enqueued_us: birth.enqueued_at.timestamp_micros(),
             version: row.version,
             fingerprint: row.fingerprint,
-            payload: row.payload,
+            payload: row.payload.into(),
             waited_us: 0,
             ctid: Some(birth.ctid),
             rare: (!is_plain).then(|| Box::new(rare)),
@@ -302,6 +304,7 @@ type RareColumns = (
 struct Reader {
     /// Of the last job.
     kind: Option<Arc<str>>,
+    payloads: Payloads,
 }
 
 impl Reader {
@@ -318,13 +321,23 @@ impl Reader {
             priority: read::<SmallInt, _>(row, 3)?,
             version: read::<Integer, _>(row, 4)?,
             fingerprint: Fingerprint::from_i64(read::<BigInt, _>(row, 5)?),
-            payload: read::<Binary, _>(row, 6)?,
+            payload: self.read_payload(row, 6)?,
             enqueued_us: enqueued.0 + EPOCH_US,
             // Below zero where the server's clock was set back.
             waited_us: u64::try_from(waited_us).unwrap_or_default(),
             ctid: read_ctid(row, 10)?,
             rare: rare.map(|columns| Box::new(Rare::from(columns))),
         })
+    }
+
+    fn read_payload<'a>(
+        &mut self,
+        row: &impl Row<'a, Pg>,
+        column: usize,
+    ) -> deserialize::Result<Bytes> {
+        let field = row.get(column).ok_or(TOO_LITTLE)?;
+        let value = field.value().ok_or("the claim returned no arguments")?;
+        Ok(self.payloads.keep(value.as_bytes()))
     }
 
     fn read_kind<'a>(
@@ -341,6 +354,36 @@ impl Reader {
         let kind = Arc::from(std::str::from_utf8(value.as_bytes())?);
         self.kind = Some(Arc::clone(&kind));
         Ok(kind)
+    }
+}
+
+/// Payloads that follow one another share pieces of memory: to get some for each, and to give it back in another
+/// thread, costs as much as all else that is read of a row.
+#[derive(Default)]
+struct Payloads {
+    /// What is left of the piece.
+    piece: BytesMut,
+    /// How large it was.
+    size: usize,
+}
+
+impl Payloads {
+    /// A claim of few needs little.
+    const FIRST: usize = 512;
+    /// A piece is kept until all its jobs have ended, by one that is slow as well.
+    const MOST: usize = 16 * 1024;
+
+    fn keep(&mut self, payload: &[u8]) -> Bytes {
+        if payload.len() > Self::MOST / 4 {
+            return Bytes::copy_from_slice(payload);
+        }
+        // What is split off is not a part of its capacity any more.
+        if self.piece.capacity() < payload.len() {
+            self.size = (2 * self.size).clamp(Self::FIRST.max(payload.len()), Self::MOST);
+            self.piece = BytesMut::with_capacity(self.size);
+        }
+        self.piece.extend_from_slice(payload);
+        self.piece.split().freeze()
     }
 }
 

@@ -175,7 +175,7 @@ impl Perform {
                 };
                 let cx = Context::new(parts, self.state);
                 let mut cx = cx.with_shelf(Arc::clone(&self.shelf));
-                let ran = performing.run(&mut cx).await;
+                let (ran, _) = performing.run(&mut cx).await;
                 ran.unwrap_or_else(|panicked| Ending::Failed(panicked.into_failure()))
             }
             Err(error) => panic!("{:?} cannot be enqueued: {error}", self.call.kind()),
