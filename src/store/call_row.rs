@@ -124,6 +124,6 @@ fn at_us(row: &CallRow) -> Option<i64> {
     }
 }
 
-fn backoff_json(backoff: &Backoff) -> String {
+pub(super) fn backoff_json(backoff: &Backoff) -> String {
     serde_json::to_string(backoff).expect("a backoff has a JSON form")
 }

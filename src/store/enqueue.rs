@@ -10,7 +10,7 @@ use diesel::sql_types::{
 use tokio_postgres::types::ToSql;
 
 use super::Store;
-use super::call_row::{CallRow, Columns, common};
+use super::call_row::{CallRow, Columns, backoff_json, common};
 use super::ctid::{Ctid, Tid};
 use super::executor::{Executor, OwnQuery};
 use super::session::Session;
@@ -48,24 +48,29 @@ pub(crate) struct Birth {
     pub(crate) ctid: Ctid,
 }
 
-/// Ids, whether each is claimed, when it was enqueued, and where its row is.
+/// Its id, whether it is claimed, when it was enqueued, and where its row is.
+type Born = (i64, bool, DateTime<Utc>, Ctid);
+type BornTypes = (BigInt, Bool, Timestamptz, Tid);
+/// The same of many.
 type Births = (Vec<i64>, Vec<bool>, Vec<DateTime<Utc>>, Vec<Ctid>);
 type BirthTypes = (Array<BigInt>, Array<Bool>, Array<Timestamptz>, Array<Tid>);
 
-fn enqueued((ids, are_claimed, times, ctids): Births) -> impl Iterator<Item = Enqueued> {
+fn enqueued((id, is_claimed, enqueued_at, ctid): Born) -> Enqueued {
+    let id = JobId::from_i64(id);
+    let birth = Birth {
+        id,
+        enqueued_at,
+        ctid,
+    };
+    Enqueued {
+        id,
+        birth: is_claimed.then_some(birth),
+    }
+}
+
+fn all_enqueued((ids, are_claimed, times, ctids): Births) -> impl Iterator<Item = Enqueued> {
     let rows = ids.into_iter().zip(are_claimed).zip(times).zip(ctids);
-    rows.map(|(((id, is_claimed), enqueued_at), ctid)| {
-        let id = JobId::from_i64(id);
-        let birth = Birth {
-            id,
-            enqueued_at,
-            ctid,
-        };
-        Enqueued {
-            id,
-            birth: is_claimed.then_some(birth),
-        }
-    })
+    rows.map(|(((id, is_claimed), at), ctid)| enqueued((id, is_claimed, at, ctid)))
 }
 
 /// The columns as values for diesel. A macro, because the values borrow from one another.
@@ -137,6 +142,10 @@ impl Store {
             let enqueued = |id| Enqueued { id, birth: None };
             return Ok(ids.into_iter().map(enqueued).collect());
         };
+        if let [row] = rows {
+            let statement = &self.sql().enqueue_one_claimed;
+            return insert_one_claimed(&mut session, statement, row, &wanted).await;
+        }
         let columns = Columns::of(rows);
         let queues: Vec<&str> = wanted.queues.iter().map(|queue| &**queue).collect();
         let are_wanted = common(wanted.calls.iter().copied());
@@ -154,7 +163,7 @@ impl Store {
         let answers = session
             .fetch::<BirthTypes, Births>(VERB, statement, &binds)
             .await?;
-        Ok(answers.into_iter().flat_map(enqueued).collect())
+        Ok(answers.into_iter().flat_map(all_enqueued).collect())
     }
 
     /// Begins a bulk enqueue: several statements in one transaction, all or nothing.
@@ -218,4 +227,35 @@ async fn insert(
         .fetch::<Array<BigInt>, Vec<i64>>(VERB, statement, &binds)
         .await?;
     Ok(ids.into_iter().flatten().map(JobId::from_i64).collect())
+}
+
+/// Inserts one row that is wanted.
+async fn insert_one_claimed(
+    session: &mut Session,
+    statement: &Statement,
+    row: &CallRow,
+    wanted: &Wanted,
+) -> Result<Vec<Enqueued>, Error> {
+    let backoff = row.backoff.as_ref().map(backoff_json);
+    let (fingerprint, node) = (row.fingerprint.as_i64(), wanted.node.as_i64());
+    let binds: [&dyn Bind; 14] = [
+        &typed::<Text, _>(&*row.queue),
+        &typed::<Text, _>(&*row.kind),
+        &typed::<SmallInt, _>(&row.priority),
+        &typed::<Nullable<SmallInt>, _>(&row.max_attempts),
+        &typed::<Nullable<BigInt>, _>(&row.time_limit_ms),
+        &typed::<Nullable<Text>, _>(&backoff),
+        &typed::<Integer, _>(&row.version),
+        &typed::<BigInt, _>(&fingerprint),
+        &typed::<Binary, _>(&*row.payload),
+        &typed::<Nullable<Text>, _>(&row.limit_key),
+        &typed::<Nullable<Text>, _>(&row.traceparent),
+        &typed::<BigInt, _>(&node),
+        &typed::<Array<Text>, _>(wanted.kinds.kinds()),
+        &typed::<Array<Integer>, _>(wanted.kinds.versions()),
+    ];
+    let born = session
+        .fetch::<BornTypes, Born>(VERB, statement, &binds)
+        .await?;
+    Ok(born.into_iter().map(enqueued).collect())
 }

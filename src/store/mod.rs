@@ -122,6 +122,7 @@ statements!(
     disown,
     enqueue,
     enqueue_claimed,
+    enqueue_one_claimed,
     explain,
     finish,
     finished,

@@ -13,7 +13,7 @@ use callboard::{Board, BoxError, Context, JobId, JobInfo, JobState, Queue, call,
 use crate::support::tree::restarts;
 use crate::support::{database_at, eventually, server, sharing, sql, sql::number, until_state};
 
-const ENQUEUE: &str = "as given)";
+const ENQUEUE: &str = "as given";
 const CLAIM: &str = "set state = 'executing'";
 const COMPLETE: &str = "'completed', queue, kind, errors from ended";
 const SETTLE: &str = "as answer (id, attempt, verb";

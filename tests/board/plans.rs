@@ -121,6 +121,11 @@ const ENQUEUE_TYPES: &str = "text[], text[], smallint[], smallint[], bigint[], t
 const ENQUEUE_VALUES: &str = "'{default}', '{kind}', '{0}', '{}', '{}', '{}', '{1}', '{1}', '{}', '{}', '{x}', \
                               '{}', '{f}', '{}', '{}'";
 
+const ONE_TYPES: &str = "text, text, smallint, smallint, bigint, text, integer, bigint, bytea, text, text, bigint, \
+                         text[], integer[]";
+const ONE_VALUES: &str =
+    "'default', 'kind', 0, null, null, null, 1, 1, 'x', null, null, 7, '{kind,other}', '{1,1}'";
+
 /// Ten jobs are executing, a tenth of the others wait for their time, which has come.
 const FILL: &str = "insert into callboard.jobs (id, queue, kind, state, priority, args_version, \
                         args_fingerprint, args, attempt, node, is_ready, due_at) \
@@ -278,9 +283,11 @@ async fn the_plan_of_a_single_enqueue_is_kept() {
         format!("{values}, '{{t}}', 7, '{{kind,other}}', '{{default}}', '{{1,1}}'");
     let enqueue = include_str!("../../src/store/sql/enqueue.sql");
     let enqueue_claimed = include_str!("../../src/store/sql/enqueue_claimed.sql");
+    let one_claimed = include_str!("../../src/store/sql/enqueue_one_claimed.sql");
     for (sql, types, values) in [
         (enqueue, types, values),
         (enqueue_claimed, &claimed_types, &claimed_values),
+        (one_claimed, ONE_TYPES, ONE_VALUES),
     ] {
         let prepare = format!("deallocate all; prepare enqueue ({types}) as {sql}");
         client.batch_execute(&prepare).await.unwrap();

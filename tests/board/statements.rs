@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use crate::support::{board_at, database_at, eventually, server, sharing, sql, sql::number};
 
-const ENQUEUE: &str = "as given)";
+const ENQUEUE: &str = "as given";
 const CLAIM: &str = "set state = 'executing'";
 const COMPLETE: &str = "'completed', queue, kind, errors from ended";
 const SETTLE: &str = "as answer (id, attempt, verb";

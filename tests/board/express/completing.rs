@@ -27,7 +27,7 @@ async fn a_thousand_jobs_take_a_handful_of_statements() {
     })
     .await;
     let sent = || {
-        ["as given)", FORETELL, FINISH, SPILL, "as answer (id"]
+        ["as given", FORETELL, FINISH, SPILL, "as answer (id"]
             .map(|text| scene.proxy.statements(text))
     };
     let before = sent();

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::{database_at, eventually, server, sharing, sql, sql::number, until_state};
 
 /// What an enqueue sends when it borrows asks.
-pub const BIRTH: &str = "is_wanted";
+pub const BIRTH: &str = "first_waiting";
 pub const NOTIFY: &str = "pg_notify";
 pub const WORKERS: u32 = 4;
 
