@@ -94,7 +94,7 @@ impl Handlers {
     /// [`Error::is_start`] when the board is ending.
     pub async fn swap(&self, swap: Swap) -> Result<Swapped, Error> {
         let swapped = self.make(swap)?;
-        steward::applied(&self.0.0.office)().await;
+        steward::looked(&self.0.0.office).await;
         Ok(swapped)
     }
 

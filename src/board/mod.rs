@@ -105,7 +105,8 @@ impl Board {
     pub fn queue(&self, name: impl Into<String>) -> QueueHandle {
         let office = &self.0.office;
         let handle = office.client.queue(name).on(office.node);
-        handle.applied_by(steward::applied(office))
+        let applied = steward::applied(office, handle.name());
+        handle.applied_by(applied)
     }
 
     /// Who works on this node, since when, on what. Asks nobody, so it answers whatever state they are

@@ -116,7 +116,7 @@ impl Board {
         let queues = office.desks.names();
         office.card.send_modify(|card| card.queues = queues);
         office.wakeups.wake(&Notice::Steered);
-        steward::applied(office)().await;
+        steward::looked(office).await;
     }
 
     fn queues_supervisor(&self, verb: &str, queue: &str) -> Result<SupervisorRef, Error> {

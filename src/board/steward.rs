@@ -197,28 +197,36 @@ impl StewardArgs {
     }
 }
 
-/// Waits until whatever was said before the call is in effect on this node, but not for ever: the steward goes on
-/// trying.
-pub(super) fn applied(office: &Arc<Office>) -> Applied {
-    let office = Arc::downgrade(office);
+/// Waits until whatever was said of a queue before the call is in effect on this node: of a pause, when no claim of
+/// the queue is under way any more.
+pub(super) fn applied(office: &Arc<Office>, queue: &str) -> Applied {
+    let (office, queue) = (Arc::downgrade(office), Arc::<str>::from(queue));
     Arc::new(move || {
-        let office = office.clone();
+        let (office, queue) = (office.clone(), Arc::clone(&queue));
         let look = office.upgrade().map(|office| office.looks.next());
         async move {
             let Some(look) = look else { return };
             let in_effect = async {
                 look.await;
                 if let Some(office) = office.upgrade() {
-                    office.halted().await;
+                    office.halted(&queue).await;
                 }
             };
-            let waited = tokio::time::timeout(APPLIED_WITHIN, in_effect);
-            if waited.await.is_err() {
-                tracing::warn!(
-                    "how a queue is to be served is written down, but not in effect yet"
-                );
-            }
+            patiently(in_effect).await;
         }
         .boxed()
     })
+}
+
+/// Waits until the steward has seen whatever was said before the call.
+pub(super) async fn looked(office: &Office) {
+    patiently(office.looks.next()).await;
+}
+
+/// Waits, but not for ever: the steward goes on trying.
+async fn patiently(in_effect: impl Future<Output = ()>) {
+    let waited = tokio::time::timeout(APPLIED_WITHIN, in_effect);
+    if waited.await.is_err() {
+        tracing::warn!("how a queue is to be served is written down, but not in effect yet");
+    }
 }

@@ -91,14 +91,11 @@ impl Office {
         is_any_coming || custody.count() > 0 || custody.is_any_in_doubt()
     }
 
-    /// Waits until no claim is under way for a queue that is not to be served: what it brings is returned, but
+    /// Waits, if the queue is not to be served, until no claim of it is under way: what that brings is returned, but
     /// had been this node's.
-    pub(crate) async fn halted(&self) {
-        for desk in self.desks.all() {
-            let custody = &self.custody;
-            custody
-                .until_come(&desk.queue.name, || desk.is_open())
-                .await;
+    pub(crate) async fn halted(&self, queue: &str) {
+        if let Some(desk) = self.desks.get(queue) {
+            self.custody.until_come(queue, || desk.is_open()).await;
         }
     }
 
