@@ -259,6 +259,17 @@ async fn hot_statements_keep_to_their_index_on_a_table_that_was_analyzed_when_al
 }
 
 #[tokio::test]
+async fn promoting_reads_no_job_whose_time_has_not_come() {
+    let client = sql::connect(&server::fresh_database().await).await;
+    client.execute(FILL, &[&50_000]).await.unwrap();
+    let later = "update callboard.jobs set state = 'scheduled', is_ready = false, due_at = now() + interval '1 day' \
+                 where state <> 'executing'; \
+                 update callboard.jobs set due_at = now() - interval '1 second' where id in (100, 200, 300)";
+    client.batch_execute(later).await.unwrap();
+    check_all(&client, "a table whose jobs are for tomorrow").await;
+}
+
+#[tokio::test]
 async fn hot_statements_keep_to_their_index_on_a_table_that_has_become_empty() {
     let client = sql::connect(&server::fresh_database().await).await;
     fill(&client, 50_000).await;
