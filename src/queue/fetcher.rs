@@ -276,8 +276,10 @@ impl Fetcher {
     }
 
     fn retry(&mut self) {
-        if matches!(self.flow, Flow::Dry | Flow::Resting) {
-            self.flow = Flow::Open;
+        match self.flow {
+            Flow::Dry => self.look(),
+            Flow::Resting => self.flow = Flow::Open,
+            Flow::Open | Flow::InFlight { .. } => {}
         }
     }
 
