@@ -247,7 +247,7 @@ async fn flows(server: &str, effort: Effort, report: &mut Report) -> Result<(), 
     report.add([bare::end_to_end(server, jobs, runs).await?])?;
     report.add(flow::end_to_end(server, jobs, 10, runs).await?)?;
     report.add([flow::end_to_end_of_bare(server, jobs, 10, runs + 2).await?])?;
-    report.add(flow::latency(server, 500, runs + 2).await?)
+    report.add(flow::latency(server, 300, runs + 2).await?)
 }
 
 async fn handlers(server: &str, effort: Effort, report: &mut Report) -> Result<(), Failed> {
