@@ -57,32 +57,19 @@ mod chosen {
     }
 }
 
-#[cfg(feature = "planted-bugs")]
-mod chosen {
-    use std::sync::atomic::{AtomicU8, Ordering};
-
+#[cfg(any(test, feature = "planted-bugs"))]
+mod changes {
     use super::Bug;
 
-    static CHOSEN: AtomicU8 = AtomicU8::new(0);
-
-    /// Plants a bug in this process. Boards and clients that were built before may lack it.
-    pub fn plant(bug: Bug) {
-        CHOSEN.store(bug as u8, Ordering::Release);
-    }
-
-    pub(crate) fn planted(bug: Bug) -> bool {
-        CHOSEN.load(Ordering::Acquire) == bug as u8
-    }
-
     /// What in a statement gives way to what.
-    type Change = (Bug, &'static str, &'static str, &'static str);
+    pub(super) type Change = (Bug, &'static str, &'static str, &'static str);
 
     const FENCE: &str = "where j.attempt = a.attempt and j.node = $1 and j.state = 'executing'";
 
-    const COMPLETION_FENCE: &str = "where j.ctid = any($4::tid[]) and j.node = $1 and j.state = 'executing'\n       \
-         and ((j.id, j.attempt) in (select * from unnest($2::bigint[], $3::integer[]))) is true";
+    const COMPLETION_FENCE: &str = "where j.ctid = answer.lies_at and j.id is not distinct from answer.id \
+         and j.attempt = answer.attempt\n       and j.node = $1 and j.state = 'executing'";
 
-    const CHANGES: &[Change] = &[
+    pub(super) const CHANGES: &[Change] = &[
         (
             Bug::SettleById,
             "settle",
@@ -99,15 +86,13 @@ mod chosen {
             Bug::SettleById,
             "complete",
             COMPLETION_FENCE,
-            "where j.id = any($2::bigint[]) and $1::bigint is not null and $3::integer[] is not null \
-             and $4::tid[] is not null",
+            "where j.id = answer.id and $1::bigint is not null",
         ),
         (
             Bug::SettleByState,
             "complete",
             COMPLETION_FENCE,
-            "where j.id = any($2::bigint[]) and j.state = 'executing' and $1::bigint is not null \
-             and $3::integer[] is not null and $4::tid[] is not null",
+            "where j.id = answer.id and j.state = 'executing' and $1::bigint is not null",
         ),
         (
             Bug::BatchForetellsNothing,
@@ -141,6 +126,25 @@ mod chosen {
             "v.id, v.deaths + length(pg_sleep(0.3)::text) as deaths,",
         ),
     ];
+}
+
+#[cfg(feature = "planted-bugs")]
+mod chosen {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::Bug;
+    use super::changes::{CHANGES, Change};
+
+    static CHOSEN: AtomicU8 = AtomicU8::new(0);
+
+    /// Plants a bug in this process. Boards and clients that were built before may lack it.
+    pub fn plant(bug: Bug) {
+        CHOSEN.store(bug as u8, Ordering::Release);
+    }
+
+    pub(crate) fn planted(bug: Bug) -> bool {
+        CHOSEN.load(Ordering::Acquire) == bug as u8
+    }
 
     /// The statement of a verb, with the bug if it is planted there.
     pub(crate) fn sql(verb: &str, text: &str) -> String {
@@ -162,3 +166,29 @@ mod chosen {
 #[cfg(feature = "planted-bugs")]
 pub use chosen::plant;
 pub(crate) use chosen::{planted, sql};
+
+#[cfg(test)]
+mod tests {
+    use super::changes::CHANGES;
+
+    #[test]
+    fn every_bug_has_its_place_in_its_statement() {
+        let statements = [
+            ("settle", include_str!("store/sql/settle.sql")),
+            ("complete", include_str!("store/sql/complete.sql")),
+            ("complete", include_str!("store/sql/complete_many.sql")),
+            ("foretell", include_str!("store/sql/foretell.sql")),
+            ("rescue", include_str!("store/sql/rescue.sql")),
+        ];
+        for (bug, verb, right, _) in CHANGES {
+            let mut of_verb = statements.iter().filter(|(of, _)| of == verb).peekable();
+            assert!(of_verb.peek().is_some(), "{verb}");
+            for (_, text) in of_verb {
+                assert!(
+                    text.contains(right),
+                    "{bug:?} has lost its place in {verb}.sql"
+                );
+            }
+        }
+    }
+}
