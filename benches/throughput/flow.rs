@@ -173,12 +173,12 @@ impl Percentiles {
         }
     }
 
-    /// How much longer than that it takes, run by run: so it holds on a machine whose load changes.
+    /// How much longer than that it takes mostly, run by run: so it holds on a machine whose load changes.
     fn against(&self, other: &Self, setting: &str, jobs: usize) -> Figure {
-        let ((_, own), (_, others)) = (&self.0[0], &other.0[0]);
+        let ((percent, own), (_, others)) = (&self.0[0], &other.0[0]);
         let times = own.iter().zip(others).map(|(own, other)| own / other);
         let name = ("idle latency, of the insert alone", "times");
-        let setting = format!("{setting}, p50");
+        let setting = format!("{setting}, p{percent}");
         Figure::new(System::Callboard, name, setting, jobs, times.collect())
     }
 

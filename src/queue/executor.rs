@@ -80,8 +80,8 @@ impl Workplace {
     /// Runs one attempt, which begins now, and answers for it. Gives the worker's state back and says when the
     /// handler had ended, or that the job panicked and the state is not to be trusted.
     ///
-    /// Jobs follow one another at once, so one look at the clock between two of them is enough: it costs as much
-    /// as what a job takes from a queue.
+    /// Jobs follow one another at once, so one look at the clock between two of them is enough. (Five were a
+    /// sixteenth of all that a job of nothing costs this process.)
     pub(super) async fn execute(
         &mut self,
         mut lease: Lease,

@@ -30,10 +30,6 @@ use crate::stage::{Mailbox, Outlet, Producer, StageResult};
 use crate::store::Notice;
 use rest::{Look, Rest};
 
-/// How many jobs one claim takes at most.
-const MAX_CLAIM: u32 = 5_000;
-/// How many answers a process may have that are unconfirmed, or untold to who must know, before its fetchers claim less.
-const MAX_UNCONFIRMED: usize = 20_000;
 /// How long a fetcher waits then.
 const REST_WHEN_FULL: Duration = Duration::from_millis(5);
 /// How often it looks at most for jobs that the rate of its queue has held back.
@@ -73,10 +69,10 @@ pub(super) struct Fetcher {
     role: String,
     hint: ClaimHint,
     look_ahead: LookAhead,
-    rationing: Rationing,
-    rest: Rest,
     /// The same for births: what the workers will finish while an enqueue is in flight.
     birth_ahead: LookAhead,
+    rationing: Rationing,
+    rest: Rest,
     patience: Patience,
     flow: Flow,
     myself: Option<Mailbox<FetcherMessage>>,
@@ -152,9 +148,9 @@ impl Fetcher {
             role: format!("fetcher of {}", args.queue.name),
             hint: ClaimHint::new(Instant::now()),
             look_ahead: LookAhead::new(args.queue.look_ahead),
+            birth_ahead: LookAhead::new(args.queue.look_ahead),
             rationing: Rationing::new(&args.office),
             rest: Rest::default(),
-            birth_ahead: LookAhead::new(args.queue.look_ahead),
             patience: Patience::default(),
             flow: Flow::Open,
             myself: None,

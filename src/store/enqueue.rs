@@ -16,7 +16,7 @@ use super::executor::{Executor, OwnQuery};
 use super::session::Session;
 use super::statement::{Bind, Statement, typed};
 use crate::Error;
-use crate::job::{JobId, NodeId, Repertoire};
+use crate::job::{Due, JobId, NodeId, Repertoire};
 
 const VERB: &str = "enqueue";
 
@@ -142,7 +142,10 @@ impl Store {
             let enqueued = |id| Enqueued { id, birth: None };
             return Ok(ids.into_iter().map(enqueued).collect());
         };
-        if let [row] = rows {
+        if let [row] = rows
+            && row.due == Due::Now
+            && row.ordering_key.is_none()
+        {
             let statement = &self.sql().enqueue_one_claimed;
             return insert_one_claimed(&mut session, statement, row, &wanted).await;
         }
@@ -229,7 +232,7 @@ async fn insert(
     Ok(ids.into_iter().flatten().map(JobId::from_i64).collect())
 }
 
-/// Inserts one row that is wanted.
+/// Inserts one row that is wanted, for now and without an ordering key.
 async fn insert_one_claimed(
     session: &mut Session,
     statement: &Statement,

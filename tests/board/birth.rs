@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use callboard::queue::AtBirth;
-use callboard::{Call, JobId, JobState, call};
+use callboard::{Backoff, Call, JobId, JobState, call};
 
 use crate::support::births::{BIRTH, NOTIFY, Stage, WORKERS, run, seldom, wait};
 use crate::support::{server, sql, sql::number, until_state};
@@ -23,6 +23,43 @@ async fn a_job_for_a_waiting_worker_takes_no_claim_and_no_notification() {
     let after = sent();
     let [births, claims, notices] = [0, 1, 2].map(|n| after[n] - before[n]);
     assert_eq!((births, claims, notices), (2, 0, 0));
+    stage.end().await;
+}
+
+/// A single enqueue that is claimed at birth has a statement of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_born_alone_has_all_that_its_call_says() {
+    let stage = Stage::set().await;
+    let call = || {
+        call!(wait())
+            .priority(-7)
+            .max_attempts(9)
+            .time_limit(Duration::from_secs(77))
+            .backoff(Backoff::Constant {
+                every: Duration::from_secs(5),
+            })
+            .limit_key("tenant")
+            .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    };
+    let alone = stage.client().enqueue(call()).await.unwrap();
+    let beside = [call(), call()];
+    let together = stage.client().enqueue_many(beside).await.unwrap()[0];
+    stage.until_begun(3).await;
+    assert_eq!(stage.born(&[alone, together]).await, [true, true]);
+    // All columns but those that differ between any two jobs.
+    let row = |id: JobId| {
+        format!(
+            "select (to_jsonb(jobs) - '{{id,enqueued_at,attempted_at}}'::text[])::text from callboard.jobs \
+              where id = {id} and attempted_at = enqueued_at and limit_key = 'tenant' and time_limit_ms = 77000"
+        )
+    };
+    let rows = |id: JobId| {
+        let (rows, row) = (&stage.rows, row(id));
+        async move { rows.query_one(&row, &[]).await.unwrap().get::<_, String>(0) }
+    };
+    assert_eq!(rows(alone).await, rows(together).await);
+    stage.shared.gate.add_permits(3);
+    stage.each_ran_once(3).await;
     stage.end().await;
 }
 

@@ -26,13 +26,13 @@ async fn what_is_announced_after_long_looks_in_vain_is_found_when_there_was_some
         let held = "begin; lock table callboard.limits in access exclusive mode";
         rows.batch_execute(held).await.unwrap();
         board.client().wake("default");
-        let waiting = "select count(*) from pg_locks where not granted and relation = 'callboard.limits'::regclass";
-        eventually("the claim waits", || async {
+        // So long that the rest is the longest there is, and the job below comes in it.
+        let waiting = "select count(*) from pg_locks where not granted and relation = 'callboard.limits'::regclass \
+                       and waitstart < clock_timestamp() - interval '150 ms'";
+        eventually("the claim has waited", || async {
             (number(&rows, waiting).await == 1).then_some(())
         })
         .await;
-        // So long that the rest is the longest there is, and the job below comes in it.
-        tokio::time::sleep(Duration::from_millis(150)).await;
         rows.batch_execute("commit").await.unwrap();
         eventually("the claim has come back", || async {
             let under_way = "select count(*) from pg_stat_activity where state = 'active' \

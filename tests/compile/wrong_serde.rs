@@ -1,6 +1,6 @@
 use callboard::functions;
 
-struct Name(#[allow(dead_code)] String);
+struct Name(#[allow(dead_code, reason = "the argument is never made")] String);
 
 async fn greet(_name: Name) {}
 

@@ -1,8 +1,13 @@
 //! How many jobs a fetcher wants at the moment: of a claim, and born.
 
-use super::{Fetcher, Flow, MAX_CLAIM, MAX_UNCONFIRMED};
+use super::{Fetcher, Flow};
 use crate::queue::Lease;
 use crate::stage::Outlet;
+
+/// How many jobs one claim takes at most.
+const MAX_CLAIM: u32 = 5_000;
+/// How many answers a process may have that are unconfirmed, or untold to who must know, before its fetchers claim less.
+const MAX_UNCONFIRMED: usize = 20_000;
 
 impl Fetcher {
     /// How many jobs to claim: what is asked for and not lent, and the look-ahead, less what is in hand.

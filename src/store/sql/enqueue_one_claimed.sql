@@ -1,5 +1,5 @@
 -- As enqueue_claimed, for a single call that is wanted, as most come where somebody waits: without the lists it takes
--- half the time. Such a call is for now, and has no ordering key.
+-- half the time. Only for a call that is for now, and has no ordering key.
 insert into callboard.jobs
        (queue, kind, priority, max_attempts, time_limit_ms, backoff, args_version, args_fingerprint, args,
         limit_key, traceparent, enqueued_at, state, is_ready, attempt, node, attempted_at)
