@@ -1,6 +1,5 @@
 //! What a board is told: its options, their defaults and limits.
 
-use std::collections::HashMap;
 #[cfg(feature = "testing")]
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +10,10 @@ use tokio::sync::watch;
 use super::Board;
 use super::mourner::OnBuried;
 use crate::Error;
-use crate::client::{TraceContext, check_payload_limit};
+use crate::client::TraceContext;
 use crate::event::{Bulletin, Event};
 use crate::handler::{Handler, Job};
-use crate::job::{DEFAULT_PAYLOAD_LIMIT, MAX_WAIT};
+use crate::job::DEFAULT_PAYLOAD_LIMIT;
 use crate::queue::{Attempted, Buried, Queue};
 use crate::stage::Source;
 use crate::store::Database;
@@ -34,9 +33,6 @@ pub const DEFAULT_HISTORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How often a board that reports metrics samples its gauges, unless configured.
 #[cfg(feature = "metrics")]
 pub const DEFAULT_SAMPLE_EVERY: Duration = Duration::from_secs(15);
-
-/// The longest lease, and the longest time between two samples.
-const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A board before it is started. Every option is checked by [`start`](Self::start).
 #[derive(Debug, Clone)]
@@ -356,60 +352,5 @@ impl Builder {
             .role("board")
             .shutdown(Shutdown::Infinity);
         (child, boards)
-    }
-
-    pub(super) fn check(&self) -> Result<(), Error> {
-        self.database.check()?;
-        check_payload_limit(self.payload_limit)?;
-        let refuse = |option: &str, value: String, expected: &str| {
-            Err(Error::config(format!(
-                "Builder::{option} is {value}; expected {expected}"
-            )))
-        };
-        if self.lease < Duration::from_secs(1) || self.lease > MAX_LEASE {
-            return refuse("lease", format!("{:?}", self.lease), "1s to a day");
-        }
-        if self.sweep_every < Duration::from_millis(50) {
-            return refuse(
-                "sweep_every",
-                format!("{:?}", self.sweep_every),
-                "at least 50ms",
-            );
-        }
-        if self.lease / 3 < self.sweep_every {
-            let value = format!("{:?} with sweep_every {:?}", self.lease, self.sweep_every);
-            return refuse("lease", value, "at least three times sweep_every");
-        }
-        for (option, value) in [
-            ("history", self.history),
-            ("retry_start_for", self.retry_start_for),
-            ("shutdown_grace", self.shutdown_grace),
-        ] {
-            if value > MAX_WAIT {
-                return refuse(option, format!("{value:?}"), "at most a hundred years");
-            }
-        }
-        let samples = Duration::from_secs(1)..=MAX_LEASE;
-        if let Some(every) = self.sample_every.filter(|every| !samples.contains(every)) {
-            return refuse("sample_every", format!("{every:?}"), "1s to a day");
-        }
-        if self.max_deaths == 0 {
-            return refuse("max_deaths", "0".to_owned(), "at least 1");
-        }
-        self.check_queues()
-    }
-
-    fn check_queues(&self) -> Result<(), Error> {
-        let mut places = HashMap::new();
-        for (queue, place) in &self.queues {
-            queue.check()?;
-            if let Some(earlier) = places.insert(&queue.name, place) {
-                return Err(Error::config(format!(
-                    "the queue {:?} is given twice, at {earlier} and at {place}; give it once",
-                    queue.name
-                )));
-            }
-        }
-        Ok(())
     }
 }

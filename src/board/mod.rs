@@ -2,6 +2,7 @@
 
 mod breakers;
 mod builder;
+mod checks;
 mod doubts;
 mod gate;
 mod guarded;

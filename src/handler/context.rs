@@ -1,6 +1,5 @@
 //! What a handler knows of its attempt, and what it can do there.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +8,11 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{JobFacts, Post};
+use super::blocking::Blocking;
 use super::lane_exit::{LaneExit, leave_lane};
 use super::stop::{CancelReason, StopSignal};
 use super::trail::{Trail, TrailOf};
-use super::{Attachments, WorkerState, panics};
+use super::{Attachments, WorkerState};
 use crate::client::Client;
 use crate::job::{Attempt, JobId, NodeId, Transition};
 use crate::store::{Executor, Settlement};
@@ -330,14 +330,7 @@ impl Context {
             client: self.parts.place.client.clone(),
             trail,
         };
-        // Dropping this future at a time limit must reach the thread.
-        let _guard = blocking.token.clone().drop_guard();
-        let span = tracing::Span::current();
-        let work = move || span.in_scope(|| panics::catch(|| work(&blocking)));
-        match tokio::task::spawn_blocking(work).await? {
-            Ok(value) => Ok(value),
-            Err(panicked) => panicked.resume(),
-        }
+        blocking.run(work).await
     }
 }
 
@@ -381,52 +374,3 @@ impl Completion {
         Ok(())
     }
 }
-
-/// What blocking work knows of its attempt.
-pub struct Blocking {
-    token: CancellationToken,
-    deadline: Instant,
-    client: Client,
-    /// Of the one job, if it is not a batch's.
-    pub(super) trail: Option<Arc<Trail>>,
-}
-
-impl Blocking {
-    /// Whether the work should stop: the attempt is cancelled, or its time limit has passed.
-    #[must_use]
-    pub fn should_stop(&self) -> bool {
-        self.token.is_cancelled() || Instant::now() >= self.deadline
-    }
-
-    /// For `?` in a loop: an error as soon as the work should stop.
-    ///
-    /// # Errors
-    ///
-    /// When [`should_stop`](Self::should_stop).
-    pub fn check(&self) -> Result<(), Stopped> {
-        if self.should_stop() {
-            Err(Stopped)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The client of this board.
-    #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-}
-
-impl fmt::Debug for Blocking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blocking")
-            .field("should_stop", &self.should_stop())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Blocking work was told to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the attempt was cancelled or its time limit has passed")]
-pub struct Stopped;

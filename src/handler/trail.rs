@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 
 use super::Context;
-use super::context::Blocking;
+use super::blocking::Blocking;
 use super::lane_exit::{LaneExit, leave_lane};
 use super::reporting::Reporting;
 #[cfg(feature = "testing")]
