@@ -22,7 +22,7 @@ use super::claimer::{Claimed, Claimer};
 use super::lease::Lease;
 use super::look_ahead::LookAhead;
 use super::rationing::Rationing;
-use super::{Counters, Desk, Office, Patience, Queue};
+use super::{Desk, Office, Patience, Queue};
 use crate::Error;
 use crate::client::{Interest, Loan};
 use crate::planted::{Bug, planted};
@@ -202,7 +202,6 @@ impl Fetcher {
                 self.send_after(wait, FetcherMessage::Retry);
             }
         }
-        Counters::add(&self.args.office.counters.claimed, leases.len());
         if !self.args.desk.is_open() {
             // Dropped, they are released.
             return Ok(());
@@ -223,7 +222,6 @@ impl Fetcher {
 
     fn born(&mut self, leases: Vec<Lease>, loan: Loan, outlet: &mut Outlet<Lease>) {
         self.birth_ahead.claim_took(loan.age());
-        Counters::add(&self.args.office.counters.claimed, leases.len());
         if self.args.desk.is_open() {
             outlet.emit_all(leases);
         }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::express::Batch;
 use super::fuse::Passage;
 use super::seat::Bench;
-use super::{Answer, Office, Stands, Story};
+use super::{Answer, Counters, Office, Stands, Story};
 use crate::event::{Event, Started};
 use crate::handler::{Attachments, Handler, LaneExit, Panicked, StopSignal};
 use crate::job::{
@@ -111,7 +111,10 @@ impl Lease {
                 phase: Phase::Waiting,
             })))
         };
-        jobs.into_iter().zip(admitted).filter_map(lease).collect()
+        let leases: Vec<Self> = jobs.into_iter().zip(admitted).filter_map(lease).collect();
+        // Here, since whoever they are handed to may die before it sees them.
+        Counters::add(&office.counters.claimed, leases.len());
+        leases
     }
 
     /// What stages on the way have attached to it.
