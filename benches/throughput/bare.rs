@@ -215,7 +215,7 @@ struct Inserts {
 impl Inserts {
     async fn of(batch: usize, client: Client) -> Result<Self, Failed> {
         let statement = client
-            .prepare(include_str!("../../src/store/sql/enqueue.sql"))
+            .prepare(include_str!("../../src/store/sql/enqueue_alike.sql"))
             .await?;
         Ok(Self {
             client,
@@ -226,9 +226,8 @@ impl Inserts {
 
     /// Inserts so many times.
     async fn run(&self, times: usize) -> Result<(), Failed> {
-        let (queue, kind, never) = (["queue-1"], [KIND], [false]);
-        let (priority, version, fingerprint) = ([0_i16], [1_i32], [1_i64]);
-        let (no_attempts, no_number, no_text): ([i16; 0], [i64; 0], [&str; 0]) = ([], [], []);
+        let (no_number, no_time, no_text): (Option<i16>, Option<i64>, Option<&str>) =
+            Default::default();
         let payload = [b'x'; 100];
         let payloads = vec![&payload[..]; self.batch];
         for _ in 0..times {
@@ -237,21 +236,8 @@ impl Inserts {
                 .query_one(
                     &self.statement,
                     &[
-                        &&queue[..],
-                        &&kind[..],
-                        &&priority[..],
-                        &&no_attempts[..],
-                        &&no_number[..],
-                        &&no_text[..],
-                        &&version[..],
-                        &&fingerprint[..],
-                        &&no_number[..],
-                        &&no_number[..],
-                        &payloads,
-                        &&no_text[..],
-                        &&never[..],
-                        &&no_text[..],
-                        &&no_text[..],
+                        &"queue-1", &KIND, &0_i16, &no_number, &no_time, &no_text, &1_i32, &1_i64,
+                        &no_text, &no_text, &payloads,
                     ],
                 )
                 .await?;

@@ -26,11 +26,66 @@ pub(crate) struct CallRow {
 }
 
 impl CallRow {
+    fn differs_only_in_arguments(&self, other: &Self) -> bool {
+        let Self {
+            queue,
+            kind,
+            priority,
+            max_attempts,
+            time_limit_ms,
+            backoff,
+            version,
+            fingerprint,
+            due,
+            payload: _,
+            ordering_key,
+            limit_key,
+            traceparent,
+        } = self;
+        *queue == other.queue
+            && *kind == other.kind
+            && *priority == other.priority
+            && *max_attempts == other.max_attempts
+            && *time_limit_ms == other.time_limit_ms
+            && *backoff == other.backoff
+            && *version == other.version
+            && *fingerprint == other.fingerprint
+            && *due == other.due
+            && *ordering_key == other.ordering_key
+            && *limit_key == other.limit_key
+            && *traceparent == other.traceparent
+    }
+
     /// Whose turn it waits for.
     pub(crate) fn ordering(&self) -> Option<OrderingKey> {
         self.ordering_key.as_ref().map(|key| OrderingKey {
             queue: self.queue.to_string(),
             key: key.clone(),
+        })
+    }
+}
+
+/// Calls that differ in their arguments alone, are for now and have no ordering key: as most are that come together.
+#[derive(Debug)]
+pub(super) struct Alike<'a> {
+    /// What all of them are, but for its arguments.
+    pub(super) one: &'a CallRow,
+    pub(super) backoff: Option<String>,
+    pub(super) payloads: Vec<&'a [u8]>,
+}
+
+impl<'a> Alike<'a> {
+    pub(super) fn of(rows: &'a [CallRow]) -> Option<Self> {
+        let (one, others) = rows.split_first()?;
+        let is_plain = one.due == Due::Now && one.ordering_key.is_none();
+        let are_alike = is_plain
+            && others
+                .iter()
+                .all(|other| other.differs_only_in_arguments(one));
+        are_alike.then(|| Self {
+            one,
+            backoff: one.backoff.as_ref().map(backoff_json),
+            payloads: rows.iter().map(|row| &*row.payload).collect(),
         })
     }
 }

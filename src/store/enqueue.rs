@@ -9,12 +9,12 @@ use diesel::sql_types::{
 };
 use tokio_postgres::types::ToSql;
 
-use super::Store;
-use super::call_row::{CallRow, Columns, backoff_json, common};
+use super::call_row::{Alike, CallRow, Columns, backoff_json, common};
 use super::ctid::{Ctid, Tid};
 use super::executor::{Executor, OwnQuery};
 use super::session::Session;
 use super::statement::{Bind, Statement, typed};
+use super::{Statements, Store};
 use crate::Error;
 use crate::job::{Due, JobId, NodeId, Repertoire};
 
@@ -73,6 +73,44 @@ fn all_enqueued((ids, are_claimed, times, ctids): Births) -> impl Iterator<Item 
     rows.map(|(((id, is_claimed), at), ctid)| enqueued((id, is_claimed, at, ctid)))
 }
 
+/// What calls have in common that are alike, and their arguments, as values for diesel. A macro, as below.
+macro_rules! alike_binds {
+    ($alike:ident, $fingerprint:ident) => {
+        [
+            &typed::<Text, _>(&*$alike.one.queue) as &dyn Bind,
+            &typed::<Text, _>(&*$alike.one.kind),
+            &typed::<SmallInt, _>(&$alike.one.priority),
+            &typed::<Nullable<SmallInt>, _>(&$alike.one.max_attempts),
+            &typed::<Nullable<BigInt>, _>(&$alike.one.time_limit_ms),
+            &typed::<Nullable<Text>, _>(&$alike.backoff),
+            &typed::<Integer, _>(&$alike.one.version),
+            &typed::<BigInt, _>(&$fingerprint),
+            &typed::<Nullable<Text>, _>(&$alike.one.limit_key),
+            &typed::<Nullable<Text>, _>(&$alike.one.traceparent),
+            &typed::<Array<Binary>, _>(&$alike.payloads),
+        ]
+    };
+}
+
+/// The same as values for tokio-postgres.
+macro_rules! alike_values {
+    ($alike:ident, $fingerprint:ident) => {
+        [
+            &$alike.one.queue as &(dyn ToSql + Sync),
+            &$alike.one.kind,
+            &$alike.one.priority,
+            &$alike.one.max_attempts,
+            &$alike.one.time_limit_ms,
+            &$alike.backoff,
+            &$alike.one.version,
+            &$fingerprint,
+            &$alike.one.limit_key,
+            &$alike.one.traceparent,
+            &$alike.payloads,
+        ]
+    };
+}
+
 /// The columns as values for diesel. A macro, because the values borrow from one another.
 macro_rules! diesel_binds {
     ($columns:ident) => {
@@ -123,7 +161,7 @@ impl Store {
     /// Inserts rows in one statement; all or nothing. Answers with their ids, in their order.
     pub(crate) async fn enqueue(&self, rows: &[CallRow]) -> Result<Vec<JobId>, Error> {
         let mut session = self.clients().await?;
-        insert(&mut session, &self.sql().enqueue, rows).await
+        insert(&mut session, self.sql(), rows).await
     }
 
     /// Inserts rows in one statement, all or nothing, and claims those that are wanted, unless somebody
@@ -138,7 +176,7 @@ impl Store {
     ) -> Result<Vec<Enqueued>, Error> {
         let mut session = self.clients().await?;
         let Some(wanted) = want() else {
-            let ids = insert(&mut session, &self.sql().enqueue, rows).await?;
+            let ids = insert(&mut session, self.sql(), rows).await?;
             let enqueued = |id| Enqueued { id, birth: None };
             return Ok(ids.into_iter().map(enqueued).collect());
         };
@@ -175,7 +213,7 @@ impl Store {
         session.begin().await?;
         Ok(Bulk {
             session,
-            statement: &self.sql().enqueue,
+            sql: self.sql(),
         })
     }
 
@@ -185,33 +223,38 @@ impl Store {
         executor: impl Executor,
         rows: &[CallRow],
     ) -> Result<Vec<JobId>, Error> {
-        let columns = Columns::of(rows);
-        let (statement, raw) = (&self.sql().enqueue, raw_values!(columns));
-        let diesel = diesel_binds!(columns);
-        let query = OwnQuery {
-            verb: VERB,
-            statement,
-            diesel: &diesel,
-            raw: &raw,
+        let ids = if let Some(alike) = Alike::of(rows) {
+            let fingerprint = alike.one.fingerprint.as_i64();
+            let query = OwnQuery {
+                verb: VERB,
+                statement: &self.sql().enqueue_alike,
+                diesel: &alike_binds!(alike, fingerprint),
+                raw: &alike_values!(alike, fingerprint),
+            };
+            executor.ids(query).await?
+        } else {
+            let columns = Columns::of(rows);
+            let query = OwnQuery {
+                verb: VERB,
+                statement: &self.sql().enqueue,
+                diesel: &diesel_binds!(columns),
+                raw: &raw_values!(columns),
+            };
+            executor.ids(query).await?
         };
-        Ok(executor
-            .ids(query)
-            .await?
-            .into_iter()
-            .map(JobId::from_i64)
-            .collect())
+        Ok(ids.into_iter().map(JobId::from_i64).collect())
     }
 }
 
 /// A bulk enqueue that is under way. Dropped, it rolls back.
 pub(crate) struct Bulk<'a> {
     session: Session,
-    statement: &'a Statement,
+    sql: &'a Statements,
 }
 
 impl Bulk<'_> {
     pub(crate) async fn insert(&mut self, rows: &[CallRow]) -> Result<Vec<JobId>, Error> {
-        insert(&mut self.session, self.statement, rows).await
+        insert(&mut self.session, self.sql, rows).await
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
@@ -221,13 +264,26 @@ impl Bulk<'_> {
 
 async fn insert(
     session: &mut Session,
-    statement: &Statement,
+    sql: &Statements,
     rows: &[CallRow],
 ) -> Result<Vec<JobId>, Error> {
+    if let Some(alike) = Alike::of(rows) {
+        let fingerprint = alike.one.fingerprint.as_i64();
+        let binds = alike_binds!(alike, fingerprint);
+        return fetch_ids(session, &sql.enqueue_alike, &binds).await;
+    }
     let columns = Columns::of(rows);
     let binds = diesel_binds!(columns);
+    fetch_ids(session, &sql.enqueue, &binds).await
+}
+
+async fn fetch_ids(
+    session: &mut Session,
+    statement: &Statement,
+    binds: &[&dyn Bind],
+) -> Result<Vec<JobId>, Error> {
     let ids = session
-        .fetch::<Array<BigInt>, Vec<i64>>(VERB, statement, &binds)
+        .fetch::<Array<BigInt>, Vec<i64>>(VERB, statement, binds)
         .await?;
     Ok(ids.into_iter().flatten().map(JobId::from_i64).collect())
 }

@@ -121,6 +121,7 @@ statements!(
     depth,
     disown,
     enqueue,
+    enqueue_alike,
     enqueue_claimed,
     enqueue_one_claimed,
     explain,

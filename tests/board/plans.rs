@@ -126,6 +126,10 @@ const ONE_TYPES: &str = "text, text, smallint, smallint, bigint, text, integer, 
 const ONE_VALUES: &str =
     "'default', 'kind', 0, null, null, null, 1, 1, 'x', null, null, 7, '{kind,other}', '{1,1}'";
 
+const ALIKE_TYPES: &str =
+    "text, text, smallint, smallint, bigint, text, integer, bigint, text, text, bytea[]";
+const ALIKE_VALUES: &str = "'default', 'kind', 0, null, null, null, 1, 1, null, null, '{x,y}'";
+
 /// Ten jobs are executing, a tenth of the others wait for their time, which has come.
 const FILL: &str = "insert into callboard.jobs (id, queue, kind, state, priority, args_version, \
                         args_fingerprint, args, attempt, node, is_ready, due_at) \
@@ -293,10 +297,12 @@ async fn the_plan_of_a_single_enqueue_is_kept() {
     let claimed_values =
         format!("{values}, '{{t}}', 7, '{{kind,other}}', '{{default}}', '{{1,1}}'");
     let enqueue = include_str!("../../src/store/sql/enqueue.sql");
+    let alike = include_str!("../../src/store/sql/enqueue_alike.sql");
     let enqueue_claimed = include_str!("../../src/store/sql/enqueue_claimed.sql");
     let one_claimed = include_str!("../../src/store/sql/enqueue_one_claimed.sql");
     for (sql, types, values) in [
         (enqueue, types, values),
+        (alike, ALIKE_TYPES, ALIKE_VALUES),
         (enqueue_claimed, &claimed_types, &claimed_values),
         (one_claimed, ONE_TYPES, ONE_VALUES),
     ] {
