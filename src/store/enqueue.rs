@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::call_row::{Alike, CallRow, Columns, backoff_json, common};
 use super::ctid::{Ctid, Tid};
 use super::executor::{Executor, OwnQuery};
-use super::session::Session;
+use super::session::{End, Session};
 use super::statement::{Bind, Statement, typed};
 use super::{Statements, Store};
 use crate::Error;
@@ -210,7 +210,7 @@ impl Store {
     /// Begins a bulk enqueue: several statements in one transaction, all or nothing.
     pub(crate) async fn bulk(&self) -> Result<Bulk<'_>, Error> {
         let mut session = self.clients().await?;
-        session.begin().await?;
+        session.begin_with_next();
         Ok(Bulk {
             session,
             sql: self.sql(),
@@ -258,7 +258,7 @@ impl Bulk<'_> {
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
-        self.session.commit().await
+        self.session.end(End::Commit).await
     }
 }
 

@@ -6,19 +6,16 @@
 use std::time::Duration;
 
 use diesel::QueryResult;
-use diesel::deserialize;
+use diesel::deserialize::{self, FromSqlRow};
+use diesel::pg::Pg;
 use diesel::result::Error as QueryError;
 use diesel::sql_types::Untyped;
-use diesel_async::methods::LoadQuery;
 use diesel_async::pooled_connection::deadpool::Object;
-use diesel_async::{
-    AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, RunQueryDsl,
-    SimpleAsyncConnection, TransactionManager,
-};
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 
-use super::statement::{Bind, Bound, Statement};
+use super::statement::{Bind, Statement};
 use crate::Error;
 
 /// A row as it comes from a connection.
@@ -69,8 +66,6 @@ impl Session {
     }
 
     /// Runs a statement and reads its rows.
-    ///
-    /// Boxed, because rustc cannot see through the borrows that the future is Send.
     pub(super) fn fetch<'a, Row, U>(
         &'a mut self,
         verb: &'a str,
@@ -79,20 +74,12 @@ impl Session {
     ) -> BoxFuture<'a, Result<Vec<U>, Error>>
     where
         Row: 'static,
-        U: Send + 'static,
-        Bound<'a, Row>: LoadQuery<'a, AsyncPgConnection, U>,
+        U: FromSqlRow<Row, Pg> + Send + 'static,
     {
-        Box::pin(async move {
-            let limit = self.limit;
-            self.is_busy = true;
-            let bound = statement.bind::<Row>(binds);
-            let answer = tokio::time::timeout(limit, bound.load::<U>(self.connection())).await;
-            self.finish(verb, answer)
-        })
+        self.fetch_by(verb, statement, binds, U::build_from_row)
     }
 
-    /// Has the next statement that is [fetched by](Self::fetch_by) a reader begin a transaction, in the same round
-    /// trip. It is ended by [`end`](Self::end); dropped before, the session closes its connection.
+    /// Has the next statement that is [fetched](Self::fetch) begin a transaction, in the same round trip. It is ended by [`end`](Self::end); dropped before, the session closes its connection.
     pub(super) fn begin_with_next(&mut self) {
         self.is_to_begin = true;
     }
@@ -115,6 +102,8 @@ impl Session {
 
     /// As [`fetch`](Self::fetch); `read` sees one row after the other, so that it can let them share what is the
     /// same in all.
+    ///
+    /// Boxed, because rustc cannot see through the borrows that the future is Send.
     pub(super) fn fetch_by<'a, U>(
         &'a mut self,
         verb: &'a str,
@@ -168,24 +157,6 @@ impl Session {
         let bound = statement.bind::<()>(binds);
         let answer = tokio::time::timeout(limit, bound.execute(self.connection())).await;
         self.finish(verb, answer)
-    }
-
-    /// Begins a transaction; a savepoint, if there is one already.
-    pub(super) async fn begin(&mut self) -> Result<(), Error> {
-        let limit = self.limit;
-        self.is_busy = true;
-        let begin = AnsiTransactionManager::begin_transaction(self.connection());
-        let answer = tokio::time::timeout(limit, begin).await;
-        self.finish("begin", answer)
-    }
-
-    /// Commits. A session dropped between `begin` and here closes its connection, which rolls back.
-    pub(super) async fn commit(&mut self) -> Result<(), Error> {
-        let limit = self.limit;
-        self.is_busy = true;
-        let commit = AnsiTransactionManager::commit_transaction(self.connection());
-        let answer = tokio::time::timeout(limit, commit).await;
-        self.finish("commit", answer)
     }
 
     fn finish<T>(
