@@ -179,6 +179,6 @@ fn at_us(row: &CallRow) -> Option<i64> {
     }
 }
 
-pub(super) fn backoff_json(backoff: &Backoff) -> String {
+fn backoff_json(backoff: &Backoff) -> String {
     serde_json::to_string(backoff).expect("a backoff has a JSON form")
 }

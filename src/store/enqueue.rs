@@ -9,14 +9,14 @@ use diesel::sql_types::{
 };
 use tokio_postgres::types::ToSql;
 
-use super::call_row::{Alike, CallRow, Columns, backoff_json, common};
+use super::call_row::{Alike, CallRow, Columns, common};
 use super::ctid::{Ctid, Tid};
 use super::executor::{Executor, OwnQuery};
 use super::session::{End, Session};
 use super::statement::{Bind, Statement, typed};
 use super::{Statements, Store};
 use crate::Error;
-use crate::job::{Due, JobId, NodeId, Repertoire};
+use crate::job::{JobId, NodeId, Repertoire};
 
 const VERB: &str = "enqueue";
 
@@ -180,12 +180,8 @@ impl Store {
             let enqueued = |id| Enqueued { id, birth: None };
             return Ok(ids.into_iter().map(enqueued).collect());
         };
-        if let [row] = rows
-            && row.due == Due::Now
-            && row.ordering_key.is_none()
-        {
-            let statement = &self.sql().enqueue_one_claimed;
-            return insert_one_claimed(&mut session, statement, row, &wanted).await;
+        if let Some(alike) = Alike::of(rows) {
+            return insert_alike_claimed(&mut session, self.sql(), &alike, &wanted).await;
         }
         let columns = Columns::of(rows);
         let queues: Vec<&str> = wanted.queues.iter().map(|queue| &**queue).collect();
@@ -288,33 +284,25 @@ async fn fetch_ids(
     Ok(ids.into_iter().flatten().map(JobId::from_i64).collect())
 }
 
-/// Inserts one row that is wanted, for now and without an ordering key.
-async fn insert_one_claimed(
+async fn insert_alike_claimed(
     session: &mut Session,
-    statement: &Statement,
-    row: &CallRow,
+    sql: &Statements,
+    alike: &Alike<'_>,
     wanted: &Wanted,
 ) -> Result<Vec<Enqueued>, Error> {
-    let backoff = row.backoff.as_ref().map(backoff_json);
-    let (fingerprint, node) = (row.fingerprint.as_i64(), wanted.node.as_i64());
-    let binds: [&dyn Bind; 14] = [
-        &typed::<Text, _>(&*row.queue),
-        &typed::<Text, _>(&*row.kind),
-        &typed::<SmallInt, _>(&row.priority),
-        &typed::<Nullable<SmallInt>, _>(&row.max_attempts),
-        &typed::<Nullable<BigInt>, _>(&row.time_limit_ms),
-        &typed::<Nullable<Text>, _>(&backoff),
-        &typed::<Integer, _>(&row.version),
-        &typed::<BigInt, _>(&fingerprint),
-        &typed::<Binary, _>(&*row.payload),
-        &typed::<Nullable<Text>, _>(&row.limit_key),
-        &typed::<Nullable<Text>, _>(&row.traceparent),
+    // Whichever were chosen, the first are as good.
+    let count = wanted.calls.iter().filter(|is_wanted| **is_wanted).count() as i64;
+    let (fingerprint, node) = (alike.one.fingerprint.as_i64(), wanted.node.as_i64());
+    let of_calls = alike_binds!(alike, fingerprint);
+    let of_node: [&dyn Bind; 4] = [
         &typed::<BigInt, _>(&node),
         &typed::<Array<Text>, _>(wanted.kinds.kinds()),
         &typed::<Array<Integer>, _>(wanted.kinds.versions()),
+        &typed::<BigInt, _>(&count),
     ];
+    let binds = [&of_calls[..], &of_node[..]].concat();
     let born = session
-        .fetch::<BornTypes, Born>(VERB, statement, &binds)
+        .fetch::<BornTypes, Born>(VERB, &sql.enqueue_alike_claimed, &binds)
         .await?;
     Ok(born.into_iter().map(enqueued).collect())
 }

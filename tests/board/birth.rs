@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use callboard::job::Limits;
 use callboard::queue::AtBirth;
 use callboard::{Backoff, Call, JobId, JobState, call};
 
 use crate::support::births::{BIRTH, NOTIFY, Stage, WORKERS, run, seldom, wait};
-use crate::support::{server, sql, sql::number, until_state};
+use crate::support::{eventually, server, sql, sql::number, until_state};
 
 const CLAIM: &str = "set state = 'executing'";
 
@@ -26,9 +27,9 @@ async fn a_job_for_a_waiting_worker_takes_no_claim_and_no_notification() {
     stage.end().await;
 }
 
-/// A single enqueue that is claimed at birth has a statement of its own.
+/// Calls that are alike are claimed at birth by a statement of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_born_alone_has_all_that_its_call_says() {
+async fn a_job_that_is_born_among_its_like_has_all_that_its_call_says() {
     let stage = Stage::set().await;
     let call = || {
         call!(wait())
@@ -41,11 +42,15 @@ async fn a_job_that_is_born_alone_has_all_that_its_call_says() {
             .limit_key("tenant")
             .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     };
-    let alone = stage.client().enqueue(call()).await.unwrap();
-    let beside = [call(), call()];
-    let together = stage.client().enqueue_many(beside).await.unwrap()[0];
-    stage.until_begun(3).await;
-    assert_eq!(stage.born(&[alone, together]).await, [true, true]);
+    let client = stage.client();
+    let alone = client.enqueue(call()).await.unwrap();
+    let alike = client.enqueue_many([call(), call()]).await.unwrap()[1];
+    // One worker is left, for the more urgent of these.
+    let beside_another = [call!(run()), call()];
+    let beside_another = client.enqueue_many(beside_another).await.unwrap()[1];
+    let ids = [alone, alike, beside_another];
+    stage.until_begun(WORKERS).await;
+    assert_eq!(stage.born(&ids).await, [true, true, true]);
     // All columns but those that differ between any two jobs.
     let row = |id: JobId| {
         format!(
@@ -57,9 +62,13 @@ async fn a_job_that_is_born_alone_has_all_that_its_call_says() {
         let (rows, row) = (&stage.rows, row(id));
         async move { rows.query_one(&row, &[]).await.unwrap().get::<_, String>(0) }
     };
-    assert_eq!(rows(alone).await, rows(together).await);
-    stage.shared.gate.add_permits(3);
-    stage.each_ran_once(3).await;
+    let expected = rows(beside_another).await;
+    assert_eq!(
+        [rows(alone).await, rows(alike).await],
+        [&*expected, &*expected]
+    );
+    stage.shared.gate.add_permits(4);
+    stage.each_ran_once(5).await;
     stage.end().await;
 }
 
@@ -171,6 +180,30 @@ async fn a_job_that_waits_for_another_node_keeps_nobody() {
     until_state(stage.client(), ours, JobState::Completed).await;
     assert!(stage.is_born(ours).await);
     assert_eq!(stage.state(waiting).await, JobState::Available);
+    stage.end().await;
+}
+
+/// They are counted by claims.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_queue_with_limits_nobody_is_claimed_at_birth() {
+    let stage = Stage::set().await;
+    let client = stage.client();
+    let limits = Limits::new().running(100);
+    client.queue("default").limit(limits).await.unwrap();
+    let alike = || vec![call!(run()), call!(run())];
+    let others = || vec![call!(run()), call!(run()).priority(1)];
+    for calls in [&alike as &(dyn Fn() -> Vec<Call> + Sync), &others] {
+        let asked = stage.proxy.statements(BIRTH);
+        // A claim may be under way now and then, and nothing is lent.
+        let ids = eventually("an enqueue has borrowed", || async {
+            let ids = client.enqueue_many(calls()).await.unwrap();
+            for id in &ids {
+                until_state(client, *id, JobState::Completed).await;
+            }
+            (stage.proxy.statements(BIRTH) > asked).then_some(ids)
+        });
+        assert_eq!(stage.born(&ids.await).await, [false, false]);
+    }
     stage.end().await;
 }
 

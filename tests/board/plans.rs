@@ -121,11 +121,6 @@ const ENQUEUE_TYPES: &str = "text[], text[], smallint[], smallint[], bigint[], t
 const ENQUEUE_VALUES: &str = "'{default}', '{kind}', '{0}', '{}', '{}', '{}', '{1}', '{1}', '{}', '{}', '{x}', \
                               '{}', '{f}', '{}', '{}'";
 
-const ONE_TYPES: &str = "text, text, smallint, smallint, bigint, text, integer, bigint, bytea, text, text, bigint, \
-                         text[], integer[]";
-const ONE_VALUES: &str =
-    "'default', 'kind', 0, null, null, null, 1, 1, 'x', null, null, 7, '{kind,other}', '{1,1}'";
-
 const ALIKE_TYPES: &str =
     "text, text, smallint, smallint, bigint, text, integer, bigint, text, text, bytea[]";
 const ALIKE_VALUES: &str = "'default', 'kind', 0, null, null, null, 1, 1, null, null, '{x,y}'";
@@ -299,12 +294,14 @@ async fn the_plan_of_a_single_enqueue_is_kept() {
     let enqueue = include_str!("../../src/store/sql/enqueue.sql");
     let alike = include_str!("../../src/store/sql/enqueue_alike.sql");
     let enqueue_claimed = include_str!("../../src/store/sql/enqueue_claimed.sql");
-    let one_claimed = include_str!("../../src/store/sql/enqueue_one_claimed.sql");
+    let alike_claimed = include_str!("../../src/store/sql/enqueue_alike_claimed.sql");
+    let alike_claimed_types = format!("{ALIKE_TYPES}, bigint, text[], integer[], bigint");
+    let alike_claimed_values = format!("{ALIKE_VALUES}, 7, '{{kind,other}}', '{{1,1}}', 1");
     for (sql, types, values) in [
         (enqueue, types, values),
         (alike, ALIKE_TYPES, ALIKE_VALUES),
         (enqueue_claimed, &claimed_types, &claimed_values),
-        (one_claimed, ONE_TYPES, ONE_VALUES),
+        (alike_claimed, &alike_claimed_types, &alike_claimed_values),
     ] {
         let prepare = format!("deallocate all; prepare enqueue ({types}) as {sql}");
         client.batch_execute(&prepare).await.unwrap();

@@ -167,7 +167,7 @@ impl Stage {
     pub async fn until_enqueue_waits(&self) {
         eventually("the enqueue waits", || async {
             let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' \
-                           and datname = current_database() and query like '%first_waiting%'";
+                           and datname = current_database() and query like '%is_claimed%'";
             (number(&self.rows, waiting).await == 1).then_some(())
         })
         .await;
