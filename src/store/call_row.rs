@@ -70,6 +70,7 @@ impl CallRow {
 pub(super) struct Alike<'a> {
     /// What all of them are, but for its arguments.
     pub(super) one: &'a CallRow,
+    pub(super) fingerprint: i64,
     pub(super) backoff: Option<String>,
     pub(super) payloads: Vec<&'a [u8]>,
 }
@@ -84,6 +85,7 @@ impl<'a> Alike<'a> {
                 .all(|other| other.differs_only_in_arguments(one));
         are_alike.then(|| Self {
             one,
+            fingerprint: one.fingerprint.as_i64(),
             backoff: one.backoff.as_ref().map(backoff_json),
             payloads: rows.iter().map(|row| &*row.payload).collect(),
         })

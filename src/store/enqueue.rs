@@ -75,7 +75,7 @@ fn all_enqueued((ids, are_claimed, times, ctids): Births) -> impl Iterator<Item 
 
 /// What calls have in common that are alike, and their arguments, as values for diesel. A macro, as below.
 macro_rules! alike_binds {
-    ($alike:ident, $fingerprint:ident) => {
+    ($alike:ident) => {
         [
             &typed::<Text, _>(&*$alike.one.queue) as &dyn Bind,
             &typed::<Text, _>(&*$alike.one.kind),
@@ -84,7 +84,7 @@ macro_rules! alike_binds {
             &typed::<Nullable<BigInt>, _>(&$alike.one.time_limit_ms),
             &typed::<Nullable<Text>, _>(&$alike.backoff),
             &typed::<Integer, _>(&$alike.one.version),
-            &typed::<BigInt, _>(&$fingerprint),
+            &typed::<BigInt, _>(&$alike.fingerprint),
             &typed::<Nullable<Text>, _>(&$alike.one.limit_key),
             &typed::<Nullable<Text>, _>(&$alike.one.traceparent),
             &typed::<Array<Binary>, _>(&$alike.payloads),
@@ -94,7 +94,7 @@ macro_rules! alike_binds {
 
 /// The same as values for tokio-postgres.
 macro_rules! alike_values {
-    ($alike:ident, $fingerprint:ident) => {
+    ($alike:ident) => {
         [
             &$alike.one.queue as &(dyn ToSql + Sync),
             &$alike.one.kind,
@@ -103,7 +103,7 @@ macro_rules! alike_values {
             &$alike.one.time_limit_ms,
             &$alike.backoff,
             &$alike.one.version,
-            &$fingerprint,
+            &$alike.fingerprint,
             &$alike.one.limit_key,
             &$alike.one.traceparent,
             &$alike.payloads,
@@ -220,12 +220,11 @@ impl Store {
         rows: &[CallRow],
     ) -> Result<Vec<JobId>, Error> {
         let ids = if let Some(alike) = Alike::of(rows) {
-            let fingerprint = alike.one.fingerprint.as_i64();
             let query = OwnQuery {
                 verb: VERB,
                 statement: &self.sql().enqueue_alike,
-                diesel: &alike_binds!(alike, fingerprint),
-                raw: &alike_values!(alike, fingerprint),
+                diesel: &alike_binds!(alike),
+                raw: &alike_values!(alike),
             };
             executor.ids(query).await?
         } else {
@@ -264,13 +263,10 @@ async fn insert(
     rows: &[CallRow],
 ) -> Result<Vec<JobId>, Error> {
     if let Some(alike) = Alike::of(rows) {
-        let fingerprint = alike.one.fingerprint.as_i64();
-        let binds = alike_binds!(alike, fingerprint);
-        return fetch_ids(session, &sql.enqueue_alike, &binds).await;
+        return fetch_ids(session, &sql.enqueue_alike, &alike_binds!(alike)).await;
     }
     let columns = Columns::of(rows);
-    let binds = diesel_binds!(columns);
-    fetch_ids(session, &sql.enqueue, &binds).await
+    fetch_ids(session, &sql.enqueue, &diesel_binds!(columns)).await
 }
 
 async fn fetch_ids(
@@ -284,6 +280,7 @@ async fn fetch_ids(
     Ok(ids.into_iter().flatten().map(JobId::from_i64).collect())
 }
 
+/// Inserts calls that are alike, and claims as many of them as are wanted.
 async fn insert_alike_claimed(
     session: &mut Session,
     sql: &Statements,
@@ -292,8 +289,8 @@ async fn insert_alike_claimed(
 ) -> Result<Vec<Enqueued>, Error> {
     // Whichever were chosen, the first are as good.
     let count = wanted.calls.iter().filter(|is_wanted| **is_wanted).count() as i64;
-    let (fingerprint, node) = (alike.one.fingerprint.as_i64(), wanted.node.as_i64());
-    let of_calls = alike_binds!(alike, fingerprint);
+    let node = wanted.node.as_i64();
+    let of_calls = alike_binds!(alike);
     let of_node: [&dyn Bind; 4] = [
         &typed::<BigInt, _>(&node),
         &typed::<Array<Text>, _>(wanted.kinds.kinds()),
