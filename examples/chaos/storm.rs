@@ -79,7 +79,7 @@ const STRUCK_AFTER: Duration = Duration::from_millis(150);
 /// The SQL of a claim, of a completion, of other answers, of an enqueue, of a commit.
 const LOST: [&str; 5] = [
     "attempt = attempt + 1",
-    "'completed', queue, kind, errors from ended",
+    "answer (id, attempt, lies_at)",
     "after_ms, failure",
     "jobs\n(queue, kind",
     "commit",

@@ -30,7 +30,7 @@ const MAX_STEP: u32 = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AtBirth {
     /// They are inserted as claimed by this node, as far as nobody waits before them, and start without a
-    /// claim.
+    /// claim. Those of a bulk of more than 1,000 are not: nobody may begin them before all are there.
     #[default]
     Claimed,
     /// They are inserted as available, for whichever node claims them first.

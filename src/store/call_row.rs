@@ -68,8 +68,8 @@ impl CallRow {
 /// Calls that differ in their arguments alone, are for now and have no ordering key: as most are that come together.
 #[derive(Debug)]
 pub(super) struct Alike<'a> {
-    /// What all of them are, but for its arguments.
-    pub(super) one: &'a CallRow,
+    /// All are as it is, but for their arguments.
+    pub(super) first: &'a CallRow,
     pub(super) fingerprint: i64,
     pub(super) backoff: Option<String>,
     pub(super) payloads: Vec<&'a [u8]>,
@@ -77,16 +77,16 @@ pub(super) struct Alike<'a> {
 
 impl<'a> Alike<'a> {
     pub(super) fn of(rows: &'a [CallRow]) -> Option<Self> {
-        let (one, others) = rows.split_first()?;
-        let is_plain = one.due == Due::Now && one.ordering_key.is_none();
+        let (first, others) = rows.split_first()?;
+        let is_plain = first.due == Due::Now && first.ordering_key.is_none();
         let are_alike = is_plain
             && others
                 .iter()
-                .all(|other| other.differs_only_in_arguments(one));
+                .all(|other| other.differs_only_in_arguments(first));
         are_alike.then(|| Self {
-            one,
-            fingerprint: one.fingerprint.as_i64(),
-            backoff: one.backoff.as_ref().map(backoff_json),
+            first,
+            fingerprint: first.fingerprint.as_i64(),
+            backoff: first.backoff.as_ref().map(backoff_json),
             payloads: rows.iter().map(|row| &*row.payload).collect(),
         })
     }

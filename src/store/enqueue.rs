@@ -77,16 +77,16 @@ fn all_enqueued((ids, are_claimed, times, ctids): Births) -> impl Iterator<Item 
 macro_rules! alike_binds {
     ($alike:ident) => {
         [
-            &typed::<Text, _>(&*$alike.one.queue) as &dyn Bind,
-            &typed::<Text, _>(&*$alike.one.kind),
-            &typed::<SmallInt, _>(&$alike.one.priority),
-            &typed::<Nullable<SmallInt>, _>(&$alike.one.max_attempts),
-            &typed::<Nullable<BigInt>, _>(&$alike.one.time_limit_ms),
+            &typed::<Text, _>(&*$alike.first.queue) as &dyn Bind,
+            &typed::<Text, _>(&*$alike.first.kind),
+            &typed::<SmallInt, _>(&$alike.first.priority),
+            &typed::<Nullable<SmallInt>, _>(&$alike.first.max_attempts),
+            &typed::<Nullable<BigInt>, _>(&$alike.first.time_limit_ms),
             &typed::<Nullable<Text>, _>(&$alike.backoff),
-            &typed::<Integer, _>(&$alike.one.version),
+            &typed::<Integer, _>(&$alike.first.version),
             &typed::<BigInt, _>(&$alike.fingerprint),
-            &typed::<Nullable<Text>, _>(&$alike.one.limit_key),
-            &typed::<Nullable<Text>, _>(&$alike.one.traceparent),
+            &typed::<Nullable<Text>, _>(&$alike.first.limit_key),
+            &typed::<Nullable<Text>, _>(&$alike.first.traceparent),
             &typed::<Array<Binary>, _>(&$alike.payloads),
         ]
     };
@@ -96,16 +96,16 @@ macro_rules! alike_binds {
 macro_rules! alike_values {
     ($alike:ident) => {
         [
-            &$alike.one.queue as &(dyn ToSql + Sync),
-            &$alike.one.kind,
-            &$alike.one.priority,
-            &$alike.one.max_attempts,
-            &$alike.one.time_limit_ms,
+            &$alike.first.queue as &(dyn ToSql + Sync),
+            &$alike.first.kind,
+            &$alike.first.priority,
+            &$alike.first.max_attempts,
+            &$alike.first.time_limit_ms,
             &$alike.backoff,
-            &$alike.one.version,
+            &$alike.first.version,
             &$alike.fingerprint,
-            &$alike.one.limit_key,
-            &$alike.one.traceparent,
+            &$alike.first.limit_key,
+            &$alike.first.traceparent,
             &$alike.payloads,
         ]
     };

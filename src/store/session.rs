@@ -79,7 +79,8 @@ impl Session {
         self.fetch_by(verb, statement, binds, U::build_from_row)
     }
 
-    /// Has the next statement that is [fetched](Self::fetch) begin a transaction, in the same round trip. It is ended by [`end`](Self::end); dropped before, the session closes its connection.
+    /// Has the next statement that is [fetched](Self::fetch) begin a transaction, in the same round trip. It is ended
+    /// by [`end`](Self::end); dropped before, the session closes its connection.
     pub(super) fn begin_with_next(&mut self) {
         self.is_to_begin = true;
     }
