@@ -170,8 +170,8 @@ impl Fetcher {
         self.patience.succeeded();
         self.args.office.vitals.working(&self.role);
         self.look_ahead.claim_took(claimed.took);
-        let bytes = leases.iter().map(|lease| lease.job().payload.len()).sum();
-        self.look_ahead.claim_brought(leases.len(), bytes);
+        self.look_ahead
+            .claim_brought(leases.len(), bytes_of(&leases));
         let is_dry = match claimed.rationed_by {
             Some(breaker) => {
                 if !claimed.is_full {
@@ -222,6 +222,8 @@ impl Fetcher {
 
     fn born(&mut self, leases: Vec<Lease>, loan: Loan, outlet: &mut Outlet<Lease>) {
         self.birth_ahead.claim_took(loan.age());
+        self.birth_ahead
+            .claim_brought(leases.len(), bytes_of(&leases));
         if self.args.desk.is_open() {
             outlet.emit_all(leases);
         }
@@ -349,6 +351,11 @@ impl Fetcher {
             myself.send_after(wait, message);
         }
     }
+}
+
+/// How many bytes of arguments there are.
+fn bytes_of(leases: &[Lease]) -> usize {
+    leases.iter().map(|lease| lease.job().payload.len()).sum()
 }
 
 impl Drop for Fetcher {

@@ -51,6 +51,14 @@ impl LookAhead {
         }
     }
 
+    /// The other one, as long as this one does not know how long a claim takes.
+    pub(super) fn or<'a>(&'a self, other: &'a Self) -> &'a Self {
+        match self.seconds_per_claim {
+            Some(_) => self,
+            None => other,
+        }
+    }
+
     /// How many jobs to claim beyond the demand of this many workers, who take so long for one.
     pub(super) fn size(&self, workers: usize, per_job: Option<Duration>) -> u32 {
         let (Some(job), Some(claim)) = (per_job, self.seconds_per_claim) else {
@@ -92,6 +100,17 @@ mod tests {
         let look_ahead = look_ahead(Duration::from_millis(1));
         assert_eq!(look_ahead.size(10, Some(Duration::from_micros(100))), 300);
         assert_eq!(look_ahead.size(10, Some(Duration::ZERO)), 1_000);
+    }
+
+    #[test]
+    fn another_one_stands_in_until_two_claims_were_made() {
+        let (other, mut unknown) = (look_ahead(Duration::from_millis(1)), LookAhead::new(1_000));
+        for _ in 0..2 {
+            assert_eq!(unknown.or(&other), &other);
+            unknown.claim_took(Duration::from_millis(2));
+        }
+        assert_eq!(unknown.or(&other), &unknown);
+        assert_ne!(unknown, other);
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Fetcher {
     fn expected(&self, outlet: &Outlet<Lease>) -> u32 {
         let asked = u32::try_from(outlet.demand()).unwrap_or(u32::MAX);
         let workers = outlet.consumers();
-        let ahead = self.birth_ahead.size(workers, outlet.service_time());
+        let births = self.birth_ahead.or(&self.look_ahead);
+        let ahead = births.size(workers, outlet.service_time());
         let in_hand = outlet.buffered() as u32;
         let expected = asked.saturating_add(ahead + ahead.saturating_sub(in_hand));
         expected.min(MAX_CLAIM).min(self.room() as u32)
