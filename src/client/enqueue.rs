@@ -184,6 +184,7 @@ impl Client {
     }
 
     async fn write_part_unsaid(&self, rows: Vec<CallRow>) -> Result<Vec<JobId>, Error> {
+        self.0.births.come_soon(&rows).await;
         if self.0.births.is_any_offered() {
             // A task of its own, never cut off: what is born must come into somebody's hands, whatever
             // becomes of the caller.

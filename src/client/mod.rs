@@ -2,6 +2,7 @@
 //! process that has no workers and knows only names.
 
 mod announcer;
+mod asks;
 mod births;
 mod breakers;
 mod candidates;
@@ -26,7 +27,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-pub(crate) use births::{Asks, Birth, Births, Loan};
+pub(crate) use asks::{Asks, Birth, Loan, Offer};
+pub(crate) use births::Births;
 pub use breakers::BreakerControl;
 pub use explain::Explanation;
 pub use health::{Condition, Health};

@@ -9,7 +9,7 @@ use super::desk::Desk;
 use super::fetcher::FetcherMessage;
 use super::lease::Lease;
 use super::{AtBirth, Office};
-use crate::client::{Asks, Birth};
+use crate::client::{Asks, Birth, Offer};
 use crate::planted::{Bug, planted};
 use crate::stage::Mailbox;
 
@@ -67,10 +67,10 @@ impl Arrivals {
         *lock(&self.fetcher) = Some(fetcher);
     }
 
-    /// Lends so many asks, with those that are lent.
-    pub(super) fn offer(&self, jobs: u32) {
+    /// Says how many asks there are to lend.
+    pub(super) fn offer(&self, offer: Offer) {
         if let Some(asks) = &self.asks {
-            asks.offer(jobs);
+            asks.offer(offer);
         }
     }
 

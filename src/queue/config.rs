@@ -133,6 +133,10 @@ impl Queue {
     /// with an ordering key, kinds that are not registered here, and what is enqueued in a transaction of yours
     /// or in several statements are available to all.
     ///
+    /// An enqueue of 100 calls or more waits for a claim of its queue that is under way, if the last one left nobody
+    /// waiting and most of its jobs may be born then: for 10 microseconds a call at most. If that was in vain, none
+    /// waits for eight times as long, twice that the next time, and so on up to 10 seconds, until some are born.
+    ///
     /// Choose [`AtBirth::Available`] if long jobs are enqueued by one node and are to spread over many: a
     /// node with idle workers keeps its own jobs otherwise.
     pub fn at_birth(mut self, at_birth: AtBirth) -> Self {

@@ -24,7 +24,7 @@ use super::look_ahead::LookAhead;
 use super::rationing::Rationing;
 use super::{Desk, Office, Patience, Queue};
 use crate::Error;
-use crate::client::{Interest, Loan};
+use crate::client::{Interest, Loan, Offer};
 use crate::planted::{Bug, planted};
 use crate::stage::{Mailbox, Outlet, Producer, StageResult};
 use crate::store::Notice;
@@ -75,6 +75,8 @@ pub(super) struct Fetcher {
     rest: Rest,
     patience: Patience,
     flow: Flow,
+    /// The last claim for all has left nobody waiting.
+    keeps_up: bool,
     myself: Option<Mailbox<FetcherMessage>>,
 }
 
@@ -153,6 +155,7 @@ impl Fetcher {
             rest: Rest::default(),
             patience: Patience::default(),
             flow: Flow::Open,
+            keeps_up: false,
             myself: None,
             args,
         }
@@ -189,7 +192,8 @@ impl Fetcher {
                     self.send_after(KEPT_FOR_SHORT, FetcherMessage::Retry);
                 }
                 self.hint.claimed(claimed.last, brought, now);
-                brought != Yield::Full
+                self.keeps_up = brought != Yield::Full;
+                self.keeps_up
             }
         };
         self.flow = if is_dry { Flow::Dry } else { Flow::Open };
@@ -360,6 +364,6 @@ fn bytes_of(leases: &[Lease]) -> usize {
 
 impl Drop for Fetcher {
     fn drop(&mut self) {
-        self.args.arrivals.offer(0);
+        self.args.arrivals.offer(Offer::Nothing);
     }
 }

@@ -29,7 +29,7 @@ impl Fetcher {
             ..self.request()
         };
         self.flow = Flow::InFlight { woken: false };
-        self.send(request, alone, None);
+        self.send(request, alone, None, outlet);
     }
 
     /// Claims jobs of a breaker that lets few through, apart from all others: only what is asked for, since
@@ -56,7 +56,7 @@ impl Fetcher {
         self.flow = Flow::InFlight {
             woken: self.flow == Flow::Open,
         };
-        self.send(request, alone, Some(rations));
+        self.send(request, alone, Some(rations), outlet);
         true
     }
 
@@ -99,7 +99,10 @@ impl Fetcher {
         mut request: ClaimRequest,
         alone: Option<OwnedSemaphorePermit>,
         rations: Option<Rationed>,
+        outlet: &Outlet<Lease>,
     ) {
+        // Instead of what was lent before.
+        self.offer(outlet);
         let under_way = self.args.claimer.begin();
         if !self.args.desk.is_open() {
             // It was shut just now, perhaps by a board that has not seen this claim and does not wait for it.

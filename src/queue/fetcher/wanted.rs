@@ -1,6 +1,7 @@
 //! How many jobs a fetcher wants at the moment: of a claim, and born.
 
 use super::{Fetcher, Flow};
+use crate::client::Offer;
 use crate::queue::Lease;
 use crate::stage::Outlet;
 
@@ -40,11 +41,13 @@ impl Fetcher {
 
     /// Lends to enqueues what would be claimed if there was anything. What is lent already is a part of it.
     pub(super) fn offer(&self, outlet: &Outlet<Lease>) {
-        let jobs = match self.flow {
-            Flow::Dry if self.args.desk.is_open() => self.expected(outlet),
-            _ => 0,
+        let offer = match self.flow {
+            _ if !self.args.desk.is_open() => Offer::Nothing,
+            Flow::Dry => Offer::Now(self.expected(outlet)),
+            Flow::InFlight { .. } if self.keeps_up => Offer::Soon(self.expected(outlet)),
+            _ => Offer::Nothing,
         };
-        self.args.arrivals.offer(jobs);
+        self.args.arrivals.offer(offer);
     }
 
     /// How many jobs may be born for this queue now: what is asked for, what the workers finish until the
