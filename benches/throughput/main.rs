@@ -167,10 +167,7 @@ async fn measure_at(server: &str, kind: &str, arguments: &Arguments) -> Result<(
         flows(server, effort, &mut report).await?;
     }
     if is_wanted("processes") {
-        for processes in [1, 2, 4] {
-            let figure = processes::drain(server, effort.jobs, processes, effort.runs).await?;
-            report.add([figure])?;
-        }
+        report.add(processes::drain(server, effort.jobs, effort.runs).await?)?;
     }
     if is_wanted("handlers") {
         handlers(server, effort, &mut report).await?;

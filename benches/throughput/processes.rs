@@ -15,6 +15,8 @@ use crate::place::Place;
 use crate::support::Failed;
 
 const QUEUE: &str = "queue-1";
+/// How many processes; first one alone.
+const PROCESSES: [usize; 3] = [1, 2, 4];
 /// Of each process.
 const WORKERS: u32 = 10;
 /// After so long without a word something is wrong, and no figure.
@@ -115,19 +117,28 @@ async fn once(server: &str, jobs: usize, processes: usize) -> Result<f64, Failed
     Ok(jobs as f64 / seconds)
 }
 
-/// How many jobs a second so many processes do together.
-pub(crate) async fn drain(
-    server: &str,
-    jobs: usize,
-    processes: usize,
-    runs: usize,
-) -> Result<Figure, Failed> {
-    let mut rates = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        rates.push(once(server, jobs, processes).await?);
+/// How many jobs a second so many processes do together, in turns, and those of several as a share of what one does
+/// right before: a machine whose speed changes says little by rates of different minutes.
+pub(crate) async fn drain(server: &str, jobs: usize, runs: usize) -> Result<Vec<Figure>, Failed> {
+    let mut rates = PROCESSES.map(|_| Vec::with_capacity(runs));
+    for turn in 0..PROCESSES.len() * runs {
+        let which = turn % PROCESSES.len();
+        rates[which].push(once(server, jobs, PROCESSES[which]).await?);
     }
-    let setting =
-        format!("{processes} process(es), each {WORKERS} workers ask for 1, 1 queue, no-op");
-    let name = ("drain, shared", "jobs/s");
-    Ok(Figure::new(System::Callboard, name, setting, jobs, rates))
+    let figure = |name, processes, samples| {
+        let setting =
+            format!("{processes} process(es), each {WORKERS} workers ask for 1, 1 queue, no-op");
+        Figure::new(System::Callboard, name, setting, jobs, samples)
+    };
+    let alone = rates[0].clone();
+    let figures = rates.into_iter().zip(PROCESSES);
+    let figures = figures.flat_map(|(rates, processes)| {
+        let shares = rates.iter().zip(&alone).map(|(rate, one)| rate / one);
+        let shares: Vec<f64> = shares.collect();
+        let share = (processes > 1)
+            .then(|| figure(("drain, shared, of one's", "share"), processes, shares));
+        let rate = figure(("drain, shared", "jobs/s"), processes, rates);
+        std::iter::once(rate).chain(share)
+    });
+    Ok(figures.collect())
 }
