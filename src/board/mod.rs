@@ -100,8 +100,8 @@ impl Board {
     }
 
     /// A queue on this node alone, to be paused, resumed, stopped or scaled while it runs; see
-    /// [`QueueHandle`]. What it is told is in effect when it returns (of a pause: no claim is under way any
-    /// more), unless the board is in trouble ([`health`](Self::health)), and is forgotten when this node ends.
+    /// [`QueueHandle`]. What it is told is in effect when it returns (of a pause: no claim or birth is under
+    /// way any more), unless the board is in trouble ([`health`](Self::health)), and is forgotten when this node ends.
     /// For all nodes, ask the [client](Self::client).
     pub fn queue(&self, name: impl Into<String>) -> QueueHandle {
         let office = &self.0.office;

@@ -44,19 +44,28 @@ pub(crate) enum Offer {
     Soon(u32),
 }
 
-type Told = Box<dyn Fn(Birth) + Send + Sync>;
-/// What this node may run at the moment.
-type Kinds = Box<dyn Fn() -> Arc<Repertoire> + Send + Sync>;
+/// Who serves a queue here, and is handed what is born for it.
+pub(crate) trait Recipient: Send + Sync {
+    /// Asks of the queue are lent, and may become births, until they have [returned](Self::returned).
+    fn lent(&self);
+
+    /// What they brought is in its hands.
+    fn returned(&self);
+
+    /// What may be born at the moment. Asked when the asks are lent.
+    fn kinds(&self) -> Arc<Repertoire>;
+
+    /// Hears of a birth. It must not wait.
+    fn hear(&self, birth: Birth);
+}
 
 /// The asks of one queue. They outlive its fetcher, as loans do.
 pub(crate) struct Asks {
     pub(super) queue: Arc<str>,
     pub(super) node: NodeId,
-    kinds: Kinds,
+    recipient: Box<dyn Recipient>,
     standing: Mutex<Standing>,
-    tell: Told,
     offered: Notify,
-    returned: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -82,22 +91,17 @@ pub(crate) struct Loan {
 }
 
 impl Asks {
-    /// `tell` hears of births, and must not wait; `returned` is notified when a loan ends.
     pub(super) fn new(
         queue: &Arc<str>,
         node: NodeId,
-        kinds: impl Fn() -> Arc<Repertoire> + Send + Sync + 'static,
-        tell: impl Fn(Birth) + Send + Sync + 'static,
-        returned: &Arc<Notify>,
+        recipient: impl Recipient + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             queue: Arc::clone(queue),
             node,
-            kinds: Box::new(kinds),
+            recipient: Box::new(recipient),
             standing: Mutex::default(),
-            tell: Box::new(tell),
             offered: Notify::new(),
-            returned: Arc::clone(returned),
         })
     }
 
@@ -118,7 +122,7 @@ impl Asks {
     }
 
     pub(super) fn kinds(&self) -> Arc<Repertoire> {
-        (self.kinds)()
+        self.recipient.kinds()
     }
 
     /// How many are lent.
@@ -166,6 +170,8 @@ impl Asks {
             }
             standing.lent += count;
             standing.loans += 1;
+            // As one with the look whether it is closed: who closes it waits for this.
+            self.recipient.lent();
             count
         };
         Some(Loan {
@@ -236,6 +242,13 @@ impl Loan {
         self.since.elapsed()
     }
 
+    /// Returns all but so many.
+    pub(super) fn keep(&mut self, count: u32) {
+        let kept = self.count.min(count);
+        self.asks.lock().lent -= self.count - kept;
+        self.count = kept;
+    }
+
     /// Its statement is sent now.
     pub(super) fn sent(mut self) -> Self {
         self.is_sent = true;
@@ -251,7 +264,7 @@ impl Loan {
         }
         self.asks.lock().in_vain = 0;
         let asks = Arc::clone(&self.asks);
-        (asks.tell)(Birth::Born(born, self));
+        asks.recipient.hear(Birth::Born(born, self));
     }
 }
 
@@ -263,9 +276,9 @@ impl Drop for Loan {
             standing.loans -= 1;
         }
         if self.is_sent {
-            (self.asks.tell)(Birth::InDoubt);
+            self.asks.recipient.hear(Birth::InDoubt);
         }
-        self.asks.returned.notify_waiters();
+        self.asks.recipient.returned();
     }
 }
 
@@ -295,25 +308,41 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn asks() -> (Arc<Asks>, Arc<AtomicU32>) {
-        let doubts = Arc::new(AtomicU32::new(0));
-        let told = Arc::clone(&doubts);
-        let tell = move |birth| {
+    #[derive(Clone, Default)]
+    struct Counting {
+        doubts: Arc<AtomicU32>,
+        out: Arc<AtomicU32>,
+    }
+
+    impl Recipient for Counting {
+        fn lent(&self) {
+            self.out.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn returned(&self) {
+            self.out.fetch_sub(1, Ordering::Relaxed);
+        }
+
+        fn kinds(&self) -> Arc<Repertoire> {
+            Arc::default()
+        }
+
+        fn hear(&self, birth: Birth) {
             if matches!(birth, Birth::InDoubt) {
-                told.fetch_add(1, Ordering::Relaxed);
+                self.doubts.fetch_add(1, Ordering::Relaxed);
             }
-        };
-        let kinds = || Arc::new(Repertoire::new([("mail".to_owned(), 1)]));
+        }
+    }
+
+    fn asks() -> (Arc<Asks>, Counting) {
+        let counting = Counting::default();
         let (queue, node) = ("default".into(), NodeId::from_i64(1));
-        (
-            Asks::new(&queue, node, kinds, tell, &Arc::default()),
-            doubts,
-        )
+        (Asks::new(&queue, node, counting.clone()), counting)
     }
 
     #[test]
     fn no_more_is_lent_than_is_offered_and_what_ends_returns() {
-        let (asks, doubts) = asks();
+        let (asks, counting) = asks();
         assert!(asks.lend(5).is_none());
         asks.offer(Offer::Now(3));
         let first = asks.lend(2).expect("three are offered");
@@ -324,19 +353,34 @@ mod tests {
         drop(first);
         assert!(asks.is_lent());
         assert!(asks.lend(1).is_none(), "nothing is offered any more");
+        assert_eq!(counting.out.load(Ordering::Relaxed), 1);
         second.end(Vec::new());
         assert!(!asks.is_lent());
-        assert_eq!(doubts.load(Ordering::Relaxed), 0);
+        assert_eq!(counting.out.load(Ordering::Relaxed), 0);
+        assert_eq!(counting.doubts.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_loan_that_was_sent_and_has_no_answer_leaves_a_doubt() {
-        let (asks, doubts) = asks();
+        let (asks, counting) = asks();
         asks.offer(Offer::Now(1));
         drop(asks.lend(1).expect("one is offered").sent());
-        assert_eq!(doubts.load(Ordering::Relaxed), 1);
+        assert_eq!(counting.doubts.load(Ordering::Relaxed), 1);
         asks.close();
         assert!(asks.lend(1).is_none(), "a closed board lends nothing");
+    }
+
+    #[test]
+    fn what_a_loan_does_not_need_returns_at_once() {
+        let (asks, _) = asks();
+        asks.offer(Offer::Now(5));
+        let mut loan = asks.lend(4).expect("five are offered");
+        loan.keep(9);
+        assert_eq!((loan.count, asks.lent()), (4, 4));
+        loan.keep(1);
+        assert_eq!((loan.count, asks.lent()), (1, 1));
+        drop(loan);
+        assert_eq!(asks.lent(), 0);
     }
 
     /// How long an enqueue of so many calls waits, if the claim comes back after this time.

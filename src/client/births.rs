@@ -10,12 +10,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::Notify;
-
-use super::asks::{Asks, Birth, Loan};
+use super::asks::{Asks, Loan, Recipient};
 use super::candidates::{Candidates, by_queue};
 use crate::Error;
-use crate::job::{JobId, NodeId, Repertoire};
+use crate::job::{JobId, NodeId};
 use crate::store::{CallRow, ClaimedJob, Enqueued, Store, Wanted};
 
 /// The asks of every queue here. Cheap to clone.
@@ -25,20 +23,17 @@ pub(crate) struct Births(Arc<Register>);
 #[derive(Default)]
 struct Register {
     queues: RwLock<HashMap<Arc<str>, Arc<Asks>>>,
-    returned: Arc<Notify>,
 }
 
 impl Births {
     /// Lets enqueues ask for the queue's births from now on, in the place of an earlier one of its name.
-    /// `tell` hears of them; it must not wait.
     pub(crate) fn of_queue(
         &self,
         queue: &Arc<str>,
         node: NodeId,
-        kinds: impl Fn() -> Arc<Repertoire> + Send + Sync + 'static,
-        tell: impl Fn(Birth) + Send + Sync + 'static,
+        recipient: impl Recipient + 'static,
     ) -> Arc<Asks> {
-        let asks = Asks::new(queue, node, kinds, tell, &self.0.returned);
+        let asks = Asks::new(queue, node, recipient);
         let mut queues = self
             .0
             .queues
@@ -51,24 +46,6 @@ impl Births {
     /// Lends nothing any more.
     pub(crate) fn close(&self) {
         self.each(Asks::close);
-    }
-
-    /// Whether any asks are lent.
-    pub(crate) fn is_any_lent(&self) -> bool {
-        let mut is_any = false;
-        self.each(|asks| is_any |= asks.is_lent());
-        is_any
-    }
-
-    /// Waits until nothing is lent. To be called after [`close`](Self::close).
-    pub(crate) async fn returned(&self) {
-        loop {
-            let returned = self.0.returned.notified();
-            if !self.is_any_lent() {
-                return;
-            }
-            returned.await;
-        }
     }
 
     fn each(&self, mut of: impl FnMut(&Asks)) {
@@ -129,8 +106,14 @@ impl Births {
             let Some(asks) = queues.get(queue) else {
                 continue;
             };
+            let most = u32::try_from(places.len()).unwrap_or(u32::MAX);
+            let Some(mut loan) = asks.lend(most) else {
+                continue;
+            };
+            // In this order: who shuts the queue either waits for the loan, or has been seen.
             let candidates = Candidates::of(rows, places, &asks.kinds());
-            if let Some(loan) = asks.lend(candidates.count()) {
+            loan.keep(candidates.count());
+            if loan.count() > 0 {
                 let lent = candidates.first(loan.count());
                 lent.for_each(|place| calls[place] = true);
                 loans.push(loan.sent());

@@ -27,7 +27,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-pub(crate) use asks::{Asks, Birth, Loan, Offer};
+pub(crate) use asks::{Asks, Birth, Loan, Offer, Recipient};
 pub(crate) use births::Births;
 pub use breakers::BreakerControl;
 pub use explain::Explanation;

@@ -2,14 +2,15 @@
 //!
 //! It outlives the fetcher. What comes while there is none is dropped as leases, which are released.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
 use super::fetcher::FetcherMessage;
 use super::lease::Lease;
 use super::{AtBirth, Office};
-use crate::client::{Asks, Birth, Offer};
+use crate::client::{Asks, Birth, Offer, Recipient};
+use crate::job::Repertoire;
 use crate::planted::{Bug, planted};
 use crate::stage::Mailbox;
 
@@ -24,34 +25,29 @@ pub(super) struct Arrivals {
     settled_after: Duration,
 }
 
+/// Takes in what is born, for as long as there is an office.
+struct Reception {
+    /// It has the register that keeps this.
+    office: Weak<Office>,
+    desk: Arc<Desk>,
+    fetcher: Arc<Mutex<Option<Mailbox<FetcherMessage>>>>,
+    settled_after: Duration,
+}
+
 impl Arrivals {
     pub(super) fn new(office: &Arc<Office>, desk: &Arc<Desk>) -> Arc<Self> {
         let queue = &desk.queue;
         let fetcher: Arc<Mutex<Option<Mailbox<FetcherMessage>>>> = Arc::default();
         let settled_after = office.store.database().statement_limit() + SLACK;
-        let births = || {
-            let (name, to) = (Arc::clone(&queue.name), Arc::clone(&fetcher));
-            // The office has the register that keeps this.
-            let office = Arc::downgrade(office);
-            move |birth| {
-                // A board that is gone has waited for every birth, or left its place in the list of nodes to
-                // those who take its jobs back.
-                if let Some(office) = office.upgrade() {
-                    arrive(birth, &office, &name, &to, settled_after);
-                }
-            }
-        };
         let asks = match queue.at_birth {
             AtBirth::Claimed if queue.express.is_none() => {
-                let (of, desk) = (Arc::downgrade(office), Arc::clone(desk));
-                // Those that a breaker keeps waiting are not born either, nor any from the moment of a pause on,
-                // although the fetcher takes its offer back only when it hears of that.
-                let kinds = move || match of.upgrade() {
-                    Some(office) if desk.is_open() => office.breakers.free(),
-                    _ => Arc::default(),
+                let reception = Reception {
+                    office: Arc::downgrade(office),
+                    desk: Arc::clone(desk),
+                    fetcher: Arc::clone(&fetcher),
+                    settled_after,
                 };
-                let node = office.node;
-                Some(office.births.of_queue(&queue.name, node, kinds, births()))
+                Some(office.births.of_queue(&queue.name, office.node, reception))
             }
             AtBirth::Claimed | AtBirth::Available => None,
         };
@@ -88,29 +84,52 @@ impl Arrivals {
     }
 }
 
-fn arrive(
-    birth: Birth,
-    office: &Arc<Office>,
-    queue: &Arc<str>,
-    fetcher: &Mutex<Option<Mailbox<FetcherMessage>>>,
-    settled_after: Duration,
-) {
-    let message = match birth {
-        Birth::Born(jobs, loan) => {
-            FetcherMessage::Born(Lease::take(jobs, queue, office, None, None), loan)
+impl Recipient for Reception {
+    fn lent(&self) {
+        if let Some(office) = self.office.upgrade() {
+            office.custody.send_for(&self.desk.queue.name);
         }
-        Birth::InDoubt if planted(Bug::ErrorMeansNotCommitted) => return,
-        Birth::InDoubt => {
-            // The statement may still be under way on the server, so one look is not enough.
-            let again_at = Instant::now() + settled_after;
-            office.custody.doubt(queue, Some(again_at));
-            FetcherMessage::LookAfterBirths
+    }
+
+    fn returned(&self) {
+        if let Some(office) = self.office.upgrade() {
+            office.custody.came(&self.desk.queue.name);
         }
-    };
-    let to = lock(fetcher).clone();
-    // If it is gone, the leases are dropped, which releases them; its successor looks after doubts.
-    if let Some(to) = to {
-        let _gone = to.send(message);
+    }
+
+    /// None from the moment of a pause on, although the fetcher takes its offer back only when it hears of that; nor
+    /// those that a breaker keeps waiting.
+    fn kinds(&self) -> Arc<Repertoire> {
+        match self.office.upgrade() {
+            Some(office) if self.desk.is_open() => office.breakers.free(),
+            _ => Arc::default(),
+        }
+    }
+
+    fn hear(&self, birth: Birth) {
+        // A board that is gone has waited for every birth, or left its place in the list of nodes to those who take
+        // its jobs back.
+        let Some(office) = self.office.upgrade() else {
+            return;
+        };
+        let queue = &self.desk.queue.name;
+        let message = match birth {
+            Birth::Born(jobs, loan) => {
+                FetcherMessage::Born(Lease::take(jobs, queue, &office, None, None), loan)
+            }
+            Birth::InDoubt if planted(Bug::ErrorMeansNotCommitted) => return,
+            Birth::InDoubt => {
+                // The statement may still be under way on the server, so one look is not enough.
+                let again_at = Instant::now() + self.settled_after;
+                office.custody.doubt(queue, Some(again_at));
+                FetcherMessage::LookAfterBirths
+            }
+        };
+        let to = lock(&self.fetcher).clone();
+        // If it is gone, the leases are dropped, which releases them; its successor looks after doubts.
+        if let Some(to) = to {
+            let _gone = to.send(message);
+        }
     }
 }
 

@@ -53,7 +53,7 @@ impl Doubt {
 pub(crate) struct Custody {
     held: Mutex<ById<Held>>,
     doubts: Mutex<HashMap<Arc<str>, Doubt>>,
-    /// How many claims of each queue are under way: what they bring is this node's already.
+    /// How many claims and births of each queue are under way: what they bring is this node's already.
     under_way: Mutex<HashMap<Arc<str>, u32>>,
     /// The board is closing and its grace is over: what is cut off now was interrupted, not crashed.
     is_interrupting: AtomicBool,
@@ -162,12 +162,12 @@ impl Custody {
         is_due
     }
 
-    /// A claim of this queue is about to be sent, until it has [come](Self::came).
+    /// A claim of this queue, or an enqueue that may be born, is about to be sent, until it has [come](Self::came).
     pub(crate) fn send_for(&self, queue: &Arc<str>) {
         *self.under_way().entry(Arc::clone(queue)).or_default() += 1;
     }
 
-    /// What a claim has brought is in custody, or it brought nothing.
+    /// What that has brought is in custody, or it brought nothing.
     pub(crate) fn came(&self, queue: &Arc<str>) {
         let mut under_way = self.under_way();
         if let Some(claims) = under_way.get_mut(queue) {
@@ -180,7 +180,7 @@ impl Custody {
         self.released.notify_waiters();
     }
 
-    /// Whether any claim is under way.
+    /// Whether any claim or birth is under way.
     pub(crate) fn is_any_under_way(&self) -> bool {
         !self.under_way().is_empty()
     }
@@ -291,7 +291,7 @@ impl Custody {
         .await;
     }
 
-    /// Waits until no claim of this queue is under way, or `is_enough`.
+    /// Waits until no claim or birth of this queue is under way, or `is_enough`.
     pub(crate) async fn until_come(&self, queue: &str, is_enough: impl Fn() -> bool) {
         self.until(|_, under_way| is_enough() || !under_way.contains_key(queue))
             .await;

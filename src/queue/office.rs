@@ -87,12 +87,11 @@ impl Office {
     /// Whether jobs may be this node's by their rows: in its hands, on the way there, or unknown to it.
     pub(crate) fn may_hold_jobs(&self) -> bool {
         let custody = &self.custody;
-        let is_any_coming = custody.is_any_under_way() || self.births.is_any_lent();
-        is_any_coming || custody.count() > 0 || custody.is_any_in_doubt()
+        custody.is_any_under_way() || custody.count() > 0 || custody.is_any_in_doubt()
     }
 
-    /// Waits, if the queue is not to be served, until no claim of it is under way: what that brings is returned, but
-    /// had been this node's.
+    /// Waits, if the queue is not to be served, until no claim of it is under way, nor an enqueue that may be born:
+    /// what they bring is returned, but had been this node's.
     pub(crate) async fn halted(&self, queue: &str) {
         if let Some(desk) = self.desks.get(queue) {
             self.custody.until_come(queue, || desk.is_open()).await;
@@ -101,7 +100,6 @@ impl Office {
 
     /// Waits until nothing is in hand and nothing on the way there. To be called when it is closed.
     pub(crate) async fn empty(&self) {
-        self.births.returned().await;
         self.custody.empty().await;
     }
 }

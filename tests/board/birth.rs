@@ -1,6 +1,7 @@
 //! Jobs that are claimed as they are enqueued, since workers of this process wait for them: without a claim,
 //! and in order.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callboard::job::Limits;
@@ -105,6 +106,27 @@ async fn nothing_is_claimed_at_birth_from_a_pause_on() {
         queue.resume().await.unwrap();
         until_state(stage.client(), job, JobState::Completed).await;
     }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_in_effect_when_no_birth_is_under_way_any_more() {
+    let stage = Stage::set().await;
+    let lock = stage.hold_up_enqueues().await;
+    let client = stage.client().clone();
+    let enqueue = tokio::spawn(async move { client.enqueue(call!(run())).await });
+    stage.until_enqueue_waits().await;
+    let queue = stage.board.queue("default");
+    let mut pause = tokio::spawn(async move { queue.pause().await });
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut pause);
+    assert!(early.await.is_err(), "a birth is under way");
+    drop(lock);
+    pause.await.unwrap().unwrap();
+    let job = enqueue.await.unwrap().unwrap();
+    until_state(stage.client(), job, JobState::Available).await;
+    assert_eq!(stage.shared.begun.load(Ordering::SeqCst), 0);
+    stage.board.queue("default").resume().await.unwrap();
+    stage.each_ran_once(1).await;
     stage.end().await;
 }
 
