@@ -224,7 +224,7 @@ impl Standing {
         let times = REST.saturating_mul(1 << self.in_vain.min(16));
         let rest = patience.saturating_mul(times).min(LONGEST_REST);
         self.rests_until = Some(Instant::now() + rest);
-        self.in_vain += 1;
+        self.in_vain = self.in_vain.saturating_add(1);
     }
 }
 

@@ -4,11 +4,11 @@
 //! A fetcher says how many jobs it would claim at the moment if there were any. An enqueue borrows of these, and while
 //! it has them, the fetcher claims nothing for the same asks.
 //!
-//! Knows no actor: what is born is handed to whoever serves the queue by a function.
+//! Knows no actor: who serves a queue is a [`Recipient`].
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::asks::{Asks, Loan, Recipient};
 use super::candidates::{Candidates, by_queue};
@@ -18,12 +18,9 @@ use crate::store::{CallRow, ClaimedJob, Enqueued, Store, Wanted};
 
 /// The asks of every queue here. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Births(Arc<Register>);
+pub(crate) struct Births(Arc<RwLock<Register>>);
 
-#[derive(Default)]
-struct Register {
-    queues: RwLock<HashMap<Arc<str>, Arc<Asks>>>,
-}
+type Register = HashMap<Arc<str>, Arc<Asks>>;
 
 impl Births {
     /// Lets enqueues ask for the queue's births from now on, in the place of an earlier one of its name.
@@ -34,12 +31,8 @@ impl Births {
         recipient: impl Recipient + 'static,
     ) -> Arc<Asks> {
         let asks = Asks::new(queue, node, recipient);
-        let mut queues = self
-            .0
-            .queues
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        queues.insert(Arc::clone(queue), Arc::clone(&asks));
+        let mut register = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        register.insert(Arc::clone(queue), Arc::clone(&asks));
         asks
     }
 
@@ -48,9 +41,13 @@ impl Births {
         self.each(Asks::close);
     }
 
+    fn register(&self) -> RwLockReadGuard<'_, Register> {
+        // Nothing panics while it holds the lock.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn each(&self, mut of: impl FnMut(&Asks)) {
-        let queues = self.0.queues.read().unwrap_or_else(PoisonError::into_inner);
-        queues.values().for_each(|asks| of(asks));
+        self.register().values().for_each(|asks| of(asks));
     }
 
     /// Whether anybody here waits for jobs, in whatever queue.
@@ -62,12 +59,9 @@ impl Births {
 
     /// Waits a moment, if these calls may be born then for all that is known.
     pub(super) async fn come_soon(&self, rows: &[CallRow]) {
-        let asks = rows.first().and_then(|row| {
-            let queues = self.0.queues.read().unwrap_or_else(PoisonError::into_inner);
-            queues.get(&*row.queue).cloned()
-        });
-        // Those of other queues are few, or not worth it.
-        if let Some(asks) = asks {
+        let queue_of = |row: &CallRow| self.register().get(&*row.queue).cloned();
+        // Mostly all are of one queue.
+        if let Some(asks) = rows.first().and_then(queue_of) {
             asks.come_soon(rows.len()).await;
         }
     }
@@ -100,29 +94,31 @@ impl Births {
         if !self.is_any_offered() {
             return None;
         }
-        let queues = self.0.queues.read().unwrap_or_else(PoisonError::into_inner);
         let (mut loans, mut calls) = (Vec::new(), vec![false; rows.len()]);
+        let mut of_node = None;
+        let register = self.register();
         for (queue, places) in by_queue(rows) {
-            let Some(asks) = queues.get(queue) else {
-                continue;
-            };
             let most = u32::try_from(places.len()).unwrap_or(u32::MAX);
-            let Some(mut loan) = asks.lend(most) else {
+            let asks = register.get(queue);
+            let Some((asks, mut loan)) = asks.and_then(|asks| Some((asks, asks.lend(most)?)))
+            else {
                 continue;
             };
             // In this order: who shuts the queue either waits for the loan, or has been seen.
-            let candidates = Candidates::of(rows, places, &asks.kinds());
+            let kinds = asks.kinds();
+            let candidates = Candidates::of(rows, places, &kinds);
             loan.keep(candidates.count());
             if loan.count() > 0 {
                 let lent = candidates.first(loan.count());
                 lent.for_each(|place| calls[place] = true);
                 loans.push(loan.sent());
+                of_node = Some((asks.node, kinds));
             }
         }
-        let asks = loans.first()?.asks();
+        let (node, kinds) = of_node?;
         let wanted = Wanted {
-            node: asks.node,
-            kinds: asks.kinds(),
+            node,
+            kinds,
             queues: loans
                 .iter()
                 .map(|loan| Arc::clone(&loan.asks().queue))
