@@ -4,3 +4,4 @@ drop table nodes;
 drop table dead_letters;
 drop table history;
 drop table jobs;
+drop function is_key_taken(text, text);

@@ -45,6 +45,7 @@ mod lost_answers;
 mod lost_births;
 mod lost_claims;
 mod metrics;
+mod migrations;
 mod network;
 mod options;
 mod ordering;
