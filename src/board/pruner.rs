@@ -14,8 +14,11 @@ use crate::event::Event;
 use crate::queue::{Office, Patience};
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
-/// How soon to try again what failed, a lock that was not free in time, say.
+/// How soon to try again what failed several times although the database can be reached.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// So many times it tries again soon, whatever failed: a connection that has fallen silent looks like a lock that was
+/// not free in time.
+const SOON: u32 = 5;
 /// How many days ahead there are partitions.
 pub(super) const DAYS_AHEAD: u32 = 3;
 
@@ -39,7 +42,25 @@ pub(super) struct PrunerArgs {
 pub(super) struct PrunerState {
     args: PrunerArgs,
     pulse: Pulse,
+    retries: Retries,
+}
+
+/// What failed since all was well.
+#[derive(Debug, Default)]
+struct Retries {
     patience: Patience,
+    failures: u32,
+}
+
+impl Retries {
+    /// How soon to try again after one more failure.
+    fn after_failure(&mut self, is_unreachable: bool) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        match is_unreachable || self.failures <= SOON {
+            true => self.patience.after_failure(fastrand::f64()),
+            false => RETRY_AFTER,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +76,7 @@ impl Pruner {
         Ok(PrunerState {
             args,
             pulse: Pulse::default(),
-            patience: Patience::default(),
+            retries: Retries::default(),
         })
     }
 
@@ -103,16 +124,29 @@ impl PrunerState {
             tracing::debug!(swept, "swept checkpoints of jobs that have ended");
         }
         self.args.office.vitals.working(ROLE);
-        self.patience.succeeded();
+        self.retries = Retries::default();
         Ok(())
     }
 
-    /// Says so, and when to try again: soon, if only the database could not be reached.
+    /// Says so, and when to try again.
     fn degraded(&mut self, error: &Error) -> Duration {
         self.args.office.vitals.degraded(ROLE, error);
-        match error.is_unreachable() {
-            true => self.patience.after_failure(fastrand::f64()),
-            false => RETRY_AFTER,
+        self.retries.after_failure(error.is_unreachable())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_tries_again_soon_unless_the_database_refuses_time_after_time() {
+        let (mut retries, soon) = (Retries::default(), Duration::from_secs(1));
+        for _ in 0..SOON {
+            assert!(retries.after_failure(false) < soon);
         }
+        assert_eq!(retries.after_failure(false), RETRY_AFTER);
+        assert!(retries.after_failure(true) < soon);
+        assert_eq!(retries.after_failure(false), RETRY_AFTER);
     }
 }

@@ -78,10 +78,13 @@ async fn until_degraded(board: &Board, roles: &[&str]) {
 }
 
 async fn until_working(board: &Board) {
-    eventually("the board works", || async {
-        board.health().is_working().then_some(())
-    })
-    .await;
+    let working = async {
+        while !board.health().is_working() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let works = tokio::time::timeout(Duration::from_secs(20), working).await;
+    works.unwrap_or_else(|_| panic!("the board does not work: {}", board.health()));
 }
 
 /// Every job ran and was completed once, and no actor died of the trouble.
