@@ -10,10 +10,14 @@ use crate::event::Event;
 use crate::job::{Call, JobId};
 use crate::store::{CallRow, Executor, Notice, TurnAfter};
 
-/// How many calls, and how many bytes of payload, one statement of a bulk enqueue takes at most. With more of them,
-/// no statement would be faster, and there would be less to make while one runs.
-const CHUNK_CALLS: usize = 1_000;
-const CHUNK_BYTES: usize = 8 * 1024 * 1024;
+/// How many calls the first statement of a bulk enqueue takes at most. While they are made, nothing else happens.
+const FIRST_PART: usize = 1_000;
+/// And each later one, which is made while the one before is written: fewer statements cost the server less.
+const LATER_PARTS: usize = 4_000;
+/// How many bytes of payload end a part.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+/// How many calls are made before other tasks have their turn.
+const MADE_AT_ONCE: usize = 500;
 
 /// When the board looks for jobs that were enqueued in the caller's own transaction: nobody tells it
 /// about the commit.
@@ -62,7 +66,7 @@ impl Client {
         I::IntoIter: Send,
     {
         let mut calls = calls.into_iter().map(Into::into).fuse().peekable();
-        let part = self.next_part(&mut calls)?;
+        let part = self.next_part(&mut calls, FIRST_PART).await?;
         if part.is_empty() {
             return Ok(Vec::new());
         }
@@ -224,7 +228,7 @@ impl Client {
             let making = async {
                 // The statement is to be on its way first, which another task sees to.
                 tokio::task::yield_now().await;
-                self.next_part(calls)
+                self.next_part(calls, LATER_PARTS).await
             };
             let (inserted, next) = tokio::join!(bulk.insert(&part), making);
             ids.extend(inserted?);
@@ -234,13 +238,20 @@ impl Client {
         Ok(ids)
     }
 
-    fn next_part(&self, calls: &mut impl Iterator<Item = Call>) -> Result<Vec<CallRow>, Error> {
+    async fn next_part(
+        &self,
+        calls: &mut (impl Iterator<Item = Call> + Send),
+        most: usize,
+    ) -> Result<Vec<CallRow>, Error> {
         let (mut part, mut bytes) = (Vec::new(), 0);
-        while part.len() < CHUNK_CALLS && bytes < CHUNK_BYTES {
+        while part.len() < most && bytes < PART_BYTES {
             let Some(call) = calls.next() else { break };
             let row = self.check(call)?;
             bytes += row.payload.len();
             part.push(row);
+            if part.len() % MADE_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(part)
     }
