@@ -30,25 +30,24 @@ pub(super) enum Lane {
 impl Lane {
     /// What the session is told, besides the limits.
     const fn settings(self) -> &'static str {
-        // The price of a sequential scan that is forbidden, where there is no other way, would have it compiled.
         // Plans are made once and kept, mostly while the hot table is nearly empty, and a sequential scan that was
         // right then is a disaster later. A bitmap scan would lock rows in the order of their pages, where an
         // index scan takes them in the order of their ids. And of a table that was never analyzed a planner would
         // rather read and sort what the fetch index holds than walk it.
         match self {
             Self::Claim => {
-                "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                  set enable_bitmapscan = off; set enable_sort = off; set synchronous_commit = off;"
             }
             Self::Settle => {
-                "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                  set enable_bitmapscan = off;"
             }
             // A batch ends by itself after a bound of ten seconds at most. A process that cannot end it any more,
             // since it is frozen or its threads are blocked, must not keep its jobs, and the whole server from
             // vacuuming.
             Self::Express => {
-                "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                  set enable_bitmapscan = off; set enable_sort = off; \
                  set idle_in_transaction_session_timeout = '15s';"
             }
@@ -86,8 +85,10 @@ pub(super) async fn within<T>(
 
 fn session_settings(database: &Database, lane: Lane) -> String {
     let limit_ms = database.statement_limit().as_millis();
+    // Whatever looks expensive to the planner would be compiled first (jit): for a second, where reading a million
+    // rows takes a tenth of one.
     format!(
-        "set search_path to pg_catalog; \
+        "set search_path to pg_catalog; set jit = off; \
          set statement_timeout = {limit_ms}; set lock_timeout = {limit_ms}; \
          set idle_in_transaction_session_timeout = {limit_ms}; \
          select set_config(name, '10s', false) from pg_settings where name = 'client_connection_check_interval'; \

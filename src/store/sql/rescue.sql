@@ -1,5 +1,7 @@
--- Takes back the jobs of condemned nodes, and of nodes that are on no list ($1: also look for these,
--- which reads the whole table).
+-- Takes back the jobs of condemned nodes, and of nodes that are on no list ($1: also look for these).
+--
+-- No index tells who executes what, since each claim would pay for it; so this reads the whole table, page by page.
+-- Rows may be locked in any order: what others have locked is not waited for.
 --
 -- The death is charged to the job that was running as a suspect, if there was one: suspects run
 -- alone, so it is to blame. Otherwise everybody who ran becomes a suspect. Who has $2 deaths is
@@ -14,7 +16,6 @@ orphan as materialized (
      where j.state = 'executing'
        and (j.node in (select id from dead)
             or ($1 and not exists (select from callboard.nodes n where n.id = j.node)))
-     order by j.id
        for update of j skip locked
 ),
 verdict as materialized (
