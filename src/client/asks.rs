@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::rest::Rest;
 use crate::job::{NodeId, Repertoire};
 use crate::store::ClaimedJob;
 
@@ -22,9 +23,6 @@ use crate::store::ClaimedJob;
 const PATIENCE: Duration = Duration::from_micros(10);
 /// Timers are not exact enough to wait for less.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
-/// So many times as long no enqueue waits when it was in vain, and each time twice as long, until some are born.
-const REST: u32 = 8;
-const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// What a queue is told of its births.
 pub(crate) enum Birth {
@@ -74,10 +72,8 @@ struct Standing {
     lent: u32,
     loans: u32,
     is_closed: bool,
-    /// No enqueue waits before.
-    rests_until: Option<Instant>,
-    /// How often it was in vain since a birth.
-    in_vain: u32,
+    /// No enqueue waits meanwhile.
+    rest: Rest,
 }
 
 /// Asks that are lent to one enqueue.
@@ -157,7 +153,7 @@ impl Asks {
             }
         };
         if timeout(patience, come).await.is_err() {
-            self.lock().rest(patience);
+            self.lock().rest.begin(patience);
         }
     }
 
@@ -205,26 +201,10 @@ impl Standing {
     fn is_worth_a_wait(&self, calls: u32) -> bool {
         match self.offer {
             Offer::Soon(jobs) if !self.is_closed => {
-                !self.rests() && jobs.saturating_sub(self.lent) >= calls.div_ceil(2)
+                !self.rest.is_on() && jobs.saturating_sub(self.lent) >= calls.div_ceil(2)
             }
             _ => false,
         }
-    }
-
-    fn rests(&self) -> bool {
-        self.rests_until.is_some_and(|until| Instant::now() < until)
-    }
-
-    /// It was in vain to wait for so long, or would have been.
-    fn rest(&mut self, patience: Duration) {
-        if self.rests() {
-            // Of several that waited together, one counts.
-            return;
-        }
-        let times = REST.saturating_mul(1 << self.in_vain.min(16));
-        let rest = patience.saturating_mul(times).min(LONGEST_REST);
-        self.rests_until = Some(Instant::now() + rest);
-        self.in_vain = self.in_vain.saturating_add(1);
     }
 }
 
@@ -259,10 +239,10 @@ impl Loan {
         self.is_sent = false;
         if born.is_empty() {
             // Others wait, which come from elsewhere.
-            self.asks.lock().rest(patience(self.count));
+            self.asks.lock().rest.begin(patience(self.count));
             return;
         }
-        self.asks.lock().in_vain = 0;
+        self.asks.lock().rest.forget();
         let asks = Arc::clone(&self.asks);
         asks.recipient.hear(Birth::Born(born, self));
     }
@@ -437,12 +417,9 @@ mod tests {
             asks.come_soon(1_000).await;
             since.elapsed()
         };
-        let patience = 10 * MS;
-        assert_eq!(waited(MS).await, patience);
+        assert_eq!(waited(MS).await, 10 * MS);
         assert_eq!(waited(79 * MS).await, Duration::ZERO);
-        assert_eq!(waited(MS).await, patience, "after 80 ms");
-        assert_eq!(waited(159 * MS).await, Duration::ZERO);
-        assert_eq!(waited(MS).await, patience, "after 160 ms");
+        assert_eq!(waited(MS).await, 10 * MS);
     }
 
     #[tokio::test(start_paused = true)]
