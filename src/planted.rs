@@ -112,6 +112,13 @@ mod changes {
             "deaths = c.deaths",
             "deaths = j.deaths",
         ),
+        // Who rescues a node's jobs keeps others from it, too.
+        (
+            Bug::RescueWithoutRecheck,
+            "rescue",
+            "condemned_at is not null for update skip locked",
+            "condemned_at is not null",
+        ),
         (
             Bug::RescueWithoutRecheck,
             "rescue",
