@@ -206,14 +206,14 @@ pub(crate) async fn drain(server: &str, jobs: usize, runs: usize) -> Result<Vec<
 }
 
 /// Inserts of so many rows each.
-struct Inserts {
+pub(crate) struct Inserts {
     client: Client,
     statement: Statement,
     batch: usize,
 }
 
 impl Inserts {
-    async fn of(batch: usize, client: Client) -> Result<Self, Failed> {
+    pub(crate) async fn of(batch: usize, client: Client) -> Result<Self, Failed> {
         let statement = client
             .prepare(include_str!("../../src/store/sql/enqueue_alike.sql"))
             .await?;
@@ -243,6 +243,16 @@ impl Inserts {
                 .await?;
             let ids: Vec<i64> = row.get(0);
             assert_eq!(ids.len(), self.batch);
+        }
+        Ok(())
+    }
+
+    /// As [`run`](Self::run), each in a transaction that is begun and committed by statements of its own.
+    pub(crate) async fn run_in_transactions(&self, times: usize) -> Result<(), Failed> {
+        for _ in 0..times {
+            self.client.batch_execute("begin").await?;
+            self.run(1).await?;
+            self.client.batch_execute("commit").await?;
         }
         Ok(())
     }

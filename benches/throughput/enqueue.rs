@@ -1,4 +1,4 @@
-//! The way in: bulk, one by one, by many callers at once.
+//! The way in: bulk, one by one, by many callers at once, in transactions of the caller's own.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use callboard::Client;
 use crate::bare;
 use crate::figure::{Figure, System};
 use crate::jobs::{self, Does};
-use crate::place::Place;
+use crate::place::{Place, connect};
 use crate::support::Failed;
 use crate::usage::Cost;
 
@@ -105,4 +105,42 @@ async fn call(client: Client, times: usize) -> Result<(), callboard::Error> {
         client.enqueue(jobs::call_of(Does::Nothing)).await?;
     }
     Ok(())
+}
+
+/// So many calls in each transaction of the caller's own, against the statements alone, in turns.
+pub(crate) async fn in_transaction(
+    server: &str,
+    jobs: usize,
+    batch: usize,
+    runs: usize,
+) -> Result<[Figure; 2], Failed> {
+    let place = Place::take(server).await?;
+    let (client, connection) = (place.client().await?, connect(&place.url).await?);
+    let inserts = bare::Inserts::of(batch, connect(&place.url).await?).await?;
+    let transactions = jobs / batch;
+    let rate = |began: Instant| (transactions * batch) as f64 / began.elapsed().as_secs_f64();
+    let (mut rates, mut of_bare) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+    for _ in 0..runs {
+        let began = Instant::now();
+        inserts.run_in_transactions(transactions).await?;
+        of_bare.push(rate(began));
+        let began = Instant::now();
+        for _ in 0..transactions {
+            connection.batch_execute("begin").await?;
+            let calls = (0..batch).map(|_| jobs::call_of(Does::Nothing));
+            client.enqueue_many_in(&connection, calls).await?;
+            connection.batch_execute("commit").await?;
+        }
+        rates.push(rate(began));
+    }
+    place.leave().await?;
+    let figure = |system, samples| {
+        let name = ("enqueue in a transaction", "jobs/s");
+        let setting = format!("1 caller, {batch} job(s) in each of its transactions");
+        Figure::new(system, name, setting, jobs, samples)
+    };
+    Ok([
+        figure(System::Callboard, rates),
+        figure(System::Bare, of_bare),
+    ])
 }

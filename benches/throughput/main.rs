@@ -236,6 +236,9 @@ async fn enqueues(server: &str, effort: Effort, report: &mut Report) -> Result<(
     for (callers, jobs) in [(1, jobs / 50), (16, jobs / 5), (64, jobs / 2)] {
         report.add([enqueue::single(server, jobs, callers, runs).await?])?;
     }
+    for (batch, jobs) in [(1, jobs / 50), (1_000, jobs)] {
+        report.add(enqueue::in_transaction(server, jobs, batch, runs).await?)?;
+    }
     Ok(())
 }
 
