@@ -7,11 +7,10 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{
     Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz,
 };
-use tokio_postgres::types::ToSql;
 
 use super::call_row::{Alike, CallRow, Columns, common};
 use super::ctid::{Ctid, Tid};
-use super::executor::{Executor, OwnQuery};
+use super::executor::{Executor, OwnQuery, for_diesel, for_tokio_postgres};
 use super::session::{End, Session};
 use super::statement::{Bind, Statement, typed};
 use super::{Statements, Store};
@@ -73,87 +72,45 @@ fn all_enqueued((ids, are_claimed, times, ctids): Births) -> impl Iterator<Item 
     rows.map(|(((id, is_claimed), at), ctid)| enqueued((id, is_claimed, at, ctid)))
 }
 
-/// What calls have in common that are alike, and their arguments, as values for diesel. A macro, as below.
-macro_rules! alike_binds {
-    ($alike:ident) => {
-        [
-            &typed::<Text, _>(&*$alike.first.queue) as &dyn Bind,
-            &typed::<Text, _>(&*$alike.first.kind),
-            &typed::<SmallInt, _>(&$alike.first.priority),
-            &typed::<Nullable<SmallInt>, _>(&$alike.first.max_attempts),
-            &typed::<Nullable<BigInt>, _>(&$alike.first.time_limit_ms),
-            &typed::<Nullable<Text>, _>(&$alike.backoff),
-            &typed::<Integer, _>(&$alike.first.version),
-            &typed::<BigInt, _>(&$alike.fingerprint),
-            &typed::<Nullable<Text>, _>(&$alike.first.limit_key),
-            &typed::<Nullable<Text>, _>(&$alike.first.traceparent),
-            &typed::<Array<Binary>, _>(&$alike.payloads),
-        ]
-    };
-}
-
-/// The same as values for tokio-postgres.
+/// What calls have in common that are alike, and their arguments. A macro, because the values borrow from one another.
 macro_rules! alike_values {
-    ($alike:ident) => {
-        [
-            &$alike.first.queue as &(dyn ToSql + Sync),
-            &$alike.first.kind,
-            &$alike.first.priority,
-            &$alike.first.max_attempts,
-            &$alike.first.time_limit_ms,
-            &$alike.backoff,
-            &$alike.first.version,
-            &$alike.fingerprint,
-            &$alike.first.limit_key,
-            &$alike.first.traceparent,
-            &$alike.payloads,
-        ]
+    ($form:ident, $alike:ident) => {
+        $form! {
+            Text, TEXT: &$alike.first.queue;
+            Text, TEXT: &$alike.first.kind;
+            SmallInt, INT2: &$alike.first.priority;
+            Nullable<SmallInt>, INT2: &$alike.first.max_attempts;
+            Nullable<BigInt>, INT8: &$alike.first.time_limit_ms;
+            Nullable<Text>, TEXT: &$alike.backoff;
+            Integer, INT4: &$alike.first.version;
+            BigInt, INT8: &$alike.fingerprint;
+            Nullable<Text>, TEXT: &$alike.first.limit_key;
+            Nullable<Text>, TEXT: &$alike.first.traceparent;
+            Array<Binary>, BYTEA_ARRAY: &$alike.payloads;
+        }
     };
 }
 
-/// The columns as values for diesel. A macro, because the values borrow from one another.
-macro_rules! diesel_binds {
-    ($columns:ident) => {
-        [
-            &typed::<Array<Text>, _>(&$columns.queues) as &dyn Bind,
-            &typed::<Array<Text>, _>(&$columns.kinds),
-            &typed::<Array<SmallInt>, _>(&$columns.priorities),
-            &typed::<Array<Nullable<SmallInt>>, _>(&$columns.max_attempts),
-            &typed::<Array<Nullable<BigInt>>, _>(&$columns.time_limits_ms),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.backoffs),
-            &typed::<Array<Integer>, _>(&$columns.versions),
-            &typed::<Array<BigInt>, _>(&$columns.fingerprints),
-            &typed::<Array<Nullable<BigInt>>, _>(&$columns.after_ms),
-            &typed::<Array<Nullable<BigInt>>, _>(&$columns.at_us),
-            &typed::<Array<Binary>, _>(&$columns.payloads),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.ordering_keys),
-            &typed::<Array<Bool>, _>(&$columns.repeated),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.limit_keys),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.traceparents),
-        ]
-    };
-}
-
-/// The columns as values for tokio-postgres.
-macro_rules! raw_values {
-    ($columns:ident) => {
-        [
-            &$columns.queues as &(dyn ToSql + Sync),
-            &$columns.kinds,
-            &$columns.priorities,
-            &$columns.max_attempts,
-            &$columns.time_limits_ms,
-            &$columns.backoffs,
-            &$columns.versions,
-            &$columns.fingerprints,
-            &$columns.after_ms,
-            &$columns.at_us,
-            &$columns.payloads,
-            &$columns.ordering_keys,
-            &$columns.repeated,
-            &$columns.limit_keys,
-            &$columns.traceparents,
-        ]
+/// Calls by column.
+macro_rules! column_values {
+    ($form:ident, $columns:ident) => {
+        $form! {
+            Array<Text>, TEXT_ARRAY: &$columns.queues;
+            Array<Text>, TEXT_ARRAY: &$columns.kinds;
+            Array<SmallInt>, INT2_ARRAY: &$columns.priorities;
+            Array<Nullable<SmallInt>>, INT2_ARRAY: &$columns.max_attempts;
+            Array<Nullable<BigInt>>, INT8_ARRAY: &$columns.time_limits_ms;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.backoffs;
+            Array<Integer>, INT4_ARRAY: &$columns.versions;
+            Array<BigInt>, INT8_ARRAY: &$columns.fingerprints;
+            Array<Nullable<BigInt>>, INT8_ARRAY: &$columns.after_ms;
+            Array<Nullable<BigInt>>, INT8_ARRAY: &$columns.at_us;
+            Array<Binary>, BYTEA_ARRAY: &$columns.payloads;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.ordering_keys;
+            Array<Bool>, BOOL_ARRAY: &$columns.repeated;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.limit_keys;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.traceparents;
+        }
     };
 }
 
@@ -187,7 +144,7 @@ impl Store {
         let queues: Vec<&str> = wanted.queues.iter().map(|queue| &**queue).collect();
         let are_wanted = common(wanted.calls.iter().copied());
         let node = wanted.node.as_i64();
-        let of_calls = diesel_binds!(columns);
+        let of_calls = column_values!(for_diesel, columns);
         let of_node: [&dyn Bind; 5] = [
             &typed::<Array<Bool>, _>(&are_wanted),
             &typed::<BigInt, _>(&node),
@@ -223,8 +180,8 @@ impl Store {
             let query = OwnQuery {
                 verb: VERB,
                 statement: &self.sql().enqueue_alike,
-                diesel: &alike_binds!(alike),
-                raw: &alike_values!(alike),
+                diesel: &alike_values!(for_diesel, alike),
+                raw: &alike_values!(for_tokio_postgres, alike),
             };
             executor.ids(query).await?
         } else {
@@ -232,8 +189,8 @@ impl Store {
             let query = OwnQuery {
                 verb: VERB,
                 statement: &self.sql().enqueue,
-                diesel: &diesel_binds!(columns),
-                raw: &raw_values!(columns),
+                diesel: &column_values!(for_diesel, columns),
+                raw: &column_values!(for_tokio_postgres, columns),
             };
             executor.ids(query).await?
         };
@@ -263,10 +220,15 @@ async fn insert(
     rows: &[CallRow],
 ) -> Result<Vec<JobId>, Error> {
     if let Some(alike) = Alike::of(rows) {
-        return fetch_ids(session, &sql.enqueue_alike, &alike_binds!(alike)).await;
+        return fetch_ids(
+            session,
+            &sql.enqueue_alike,
+            &alike_values!(for_diesel, alike),
+        )
+        .await;
     }
     let columns = Columns::of(rows);
-    fetch_ids(session, &sql.enqueue, &diesel_binds!(columns)).await
+    fetch_ids(session, &sql.enqueue, &column_values!(for_diesel, columns)).await
 }
 
 async fn fetch_ids(
@@ -290,7 +252,7 @@ async fn insert_alike_claimed(
     // Whichever were chosen, the first are as good.
     let count = wanted.calls.iter().filter(|is_wanted| **is_wanted).count() as i64;
     let node = wanted.node.as_i64();
-    let of_calls = alike_binds!(alike);
+    let of_calls = alike_values!(for_diesel, alike);
     let of_node: [&dyn Bind; 4] = [
         &typed::<BigInt, _>(&node),
         &typed::<Array<Text>, _>(wanted.kinds.kinds()),

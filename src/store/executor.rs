@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{Array, BigInt};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::session::failed;
 use super::statement::{Bind, Statement};
@@ -23,7 +23,7 @@ pub struct OwnQuery<'a> {
     pub(super) verb: &'static str,
     pub(super) statement: &'a Statement,
     pub(super) diesel: &'a [&'a dyn Bind],
-    pub(super) raw: &'a [&'a (dyn ToSql + Sync)],
+    pub(super) raw: &'a [(&'a (dyn ToSql + Sync), Type)],
 }
 
 impl std::fmt::Debug for OwnQuery<'_> {
@@ -31,6 +31,25 @@ impl std::fmt::Debug for OwnQuery<'_> {
         f.debug_tuple("OwnQuery").field(&self.verb).finish()
     }
 }
+
+/// Values with their types, as diesel takes them.
+macro_rules! for_diesel {
+    ($($sql:ty, $pg:ident: $value:expr;)*) => {
+        [$(&$crate::store::statement::typed::<$sql, _>($value) as &dyn $crate::store::statement::Bind),*]
+    };
+}
+
+/// The same as tokio-postgres takes them. It is told the types, or it would ask the server first.
+macro_rules! for_tokio_postgres {
+    ($($sql:ty, $pg:ident: $value:expr;)*) => {
+        [$((
+            $value as &(dyn tokio_postgres::types::ToSql + Sync),
+            tokio_postgres::types::Type::$pg,
+        )),*]
+    };
+}
+
+pub(super) use {for_diesel, for_tokio_postgres};
 
 mod sealed {
     use super::{Error, OwnQuery};
@@ -50,22 +69,24 @@ impl sealed::Sealed for &mut AsyncPgConnection {
 
 impl sealed::Sealed for &tokio_postgres::Transaction<'_> {
     async fn ids(self, query: OwnQuery<'_>) -> Result<Vec<i64>, Error> {
-        raw_ids(self, query).await
+        let text = query.statement.text();
+        raw_ids(query.verb, self.query_typed_one(&text, query.raw).await)
     }
 }
 
 impl sealed::Sealed for &tokio_postgres::Client {
     async fn ids(self, query: OwnQuery<'_>) -> Result<Vec<i64>, Error> {
-        raw_ids(self, query).await
+        let text = query.statement.text();
+        raw_ids(query.verb, self.query_typed_one(&text, query.raw).await)
     }
 }
 
-async fn raw_ids<C>(client: &C, query: OwnQuery<'_>) -> Result<Vec<i64>, Error>
-where
-    C: tokio_postgres::GenericClient + Sync,
-{
-    let row = client.query_one(&query.statement.text(), query.raw).await;
-    let row =
-        row.map_err(|cause| Error::database(format!("cannot {}", query.verb)).because(cause))?;
-    Ok(row.get(0))
+fn raw_ids(
+    verb: &str,
+    row: Result<tokio_postgres::Row, tokio_postgres::Error>,
+) -> Result<Vec<i64>, Error> {
+    match row {
+        Ok(row) => Ok(row.get(0)),
+        Err(cause) => Err(Error::database(format!("cannot {verb}")).because(cause)),
+    }
 }

@@ -2,11 +2,10 @@
 
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text};
 use serde_json::Value;
-use tokio_postgres::types::ToSql;
 
 use super::Store;
 use super::ctid::{Ctid, Ctids, Tid};
-use super::executor::{Executor, OwnQuery};
+use super::executor::{Executor, OwnQuery, for_diesel, for_tokio_postgres};
 use super::numbers::Numbers;
 use super::session::Session;
 use super::statement::{Bind, typed};
@@ -107,20 +106,20 @@ fn storable(json: &Value) -> String {
     }
 }
 
-macro_rules! binds {
-    ($node:expr, $columns:ident) => {
-        [
-            &typed::<BigInt, _>($node) as &dyn Bind,
-            &typed::<Array<BigInt>, _>(&$columns.ids),
-            &typed::<Array<Integer>, _>(&$columns.attempts),
-            &typed::<Array<Text>, _>(&$columns.verbs),
-            &typed::<Array<Nullable<BigInt>>, _>(&$columns.after_ms),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.failures),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.outputs),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.reasons),
-            &typed::<Array<Nullable<Text>>, _>(&$columns.diagnostics),
-            &typed::<Array<Nullable<BigInt>>, _>(&$columns.error_fingerprints),
-        ]
+macro_rules! values {
+    ($form:ident, $node:ident, $columns:ident) => {
+        $form! {
+            BigInt, INT8: &$node;
+            Array<BigInt>, INT8_ARRAY: &$columns.ids;
+            Array<Integer>, INT4_ARRAY: &$columns.attempts;
+            Array<Text>, TEXT_ARRAY: &$columns.verbs;
+            Array<Nullable<BigInt>>, INT8_ARRAY: &$columns.after_ms;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.failures;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.outputs;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.reasons;
+            Array<Nullable<Text>>, TEXT_ARRAY: &$columns.diagnostics;
+            Array<Nullable<BigInt>>, INT8_ARRAY: &$columns.error_fingerprints;
+        }
     };
 }
 
@@ -190,7 +189,7 @@ impl Store {
         let mut columns = Columns::default();
         others.iter().for_each(|one| columns.push(one));
         let node = node.as_i64();
-        let binds = binds!(&node, columns);
+        let binds = values!(for_diesel, node, columns);
         let accepted = session
             .fetch::<Array<BigInt>, Vec<i64>>(VERB, &self.sql().settle, &binds)
             .await?;
@@ -233,24 +232,11 @@ impl Store {
             .iter()
             .for_each(|settlement| columns.push(settlement));
         let node = node.as_i64();
-        let (statement, diesel) = (&self.sql().settle, binds!(&node, columns));
-        let raw: [&(dyn ToSql + Sync); 10] = [
-            &node,
-            &columns.ids,
-            &columns.attempts,
-            &columns.verbs,
-            &columns.after_ms,
-            &columns.failures,
-            &columns.outputs,
-            &columns.reasons,
-            &columns.diagnostics,
-            &columns.error_fingerprints,
-        ];
         let query = OwnQuery {
             verb: VERB,
-            statement,
-            diesel: &diesel,
-            raw: &raw,
+            statement: &self.sql().settle,
+            diesel: &values!(for_diesel, node, columns),
+            raw: &values!(for_tokio_postgres, node, columns),
         };
         let accepted = executor.ids(query).await?;
         Ok(accepted.into_iter().map(JobId::from_i64).collect())
