@@ -1,6 +1,7 @@
 //! The way in: alone, many at once, by name only, in order of priority.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,6 +44,32 @@ async fn a_hundred_thousand_calls_go_in_at_once_and_answer_in_order() {
         let arguments = client.arguments(&job.kind, &job.arguments.unwrap());
         assert_eq!(arguments.unwrap(), json!([number, 0]));
     }
+}
+
+/// There is one thread, and to make calls takes it up.
+#[tokio::test]
+async fn other_tasks_have_their_turn_while_the_calls_of_a_bulk_are_made() {
+    let url = server::fresh_database().await;
+    let client = Client::connect(database_at(&url)).await.unwrap();
+    let turns = Arc::new(AtomicU32::new(0));
+    let of_others = Arc::clone(&turns);
+    let others = tokio::spawn(async move {
+        loop {
+            of_others.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    let (mut last, mut made, mut most) = (0, 0, 0);
+    let calls = (0..9_000).map(|number| {
+        let now = turns.load(Ordering::SeqCst);
+        made = if now == last { made + 1 } else { 1 };
+        (last, most) = (now, most.max(made));
+        call!(add(number, 0))
+    });
+    client.enqueue_many(calls).await.unwrap();
+    others.abort();
+    // One is made to see whether there is another part.
+    assert!(most <= 501, "{most} calls without a turn for others");
 }
 
 #[tokio::test(flavor = "multi_thread")]

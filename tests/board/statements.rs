@@ -88,6 +88,28 @@ async fn a_bulk_that_fits_into_a_statement_takes_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_larger_bulk_takes_few_statements_in_a_transaction() {
+    let url = server::fresh_database().await;
+    let proxy = Proxy::start(&url).unwrap();
+    let client = Client::connect(database_at(proxy.url())).await.unwrap();
+    let calls = (0..9_001).map(|_| call!(run()));
+    client.enqueue_many(calls).await.unwrap();
+    let sent = [ENQUEUE, "begin"].map(|text| proxy.statements(text));
+    assert_eq!(sent, [4, 1], "in one transaction");
+}
+
+/// That takes longer than to run what a board asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_connection_of_a_board_has_nothing_compiled() {
+    let proxy = Proxy::start(&server::fresh_database().await).unwrap();
+    let runs = Runs::default();
+    let board = warm_board(&proxy, &runs).await;
+    let (open, sent) = (proxy.connections(), proxy.statements("set jit = off"));
+    assert!(open > 4 && sent >= open, "{sent} of {open}");
+    board.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn enqueues_at_the_same_moment_share_statements() {
     let url = server::fresh_database().await;
     let rows = sql::connect(&url).await;
