@@ -1,21 +1,23 @@
-//! The asks of one queue that wait for jobs here, and what of them is lent to an enqueue.
-//!
-//! A [`Loan`] is an owned value: however it ends, its asks return. A loan that ends after its statement was sent,
-//! and without an answer, leaves a doubt: jobs may be this node's by their rows that nobody here holds.
+//! The asks of one queue that wait for jobs here. Some may be lent to an enqueue, as a [`Loan`].
 //!
 //! While a claim is in flight nothing is lent, and what is inserted then waits for a claim, whose flight meets the
 //! next enqueue, and so on: one producer and quick workers would never come back to births. So an enqueue of
 //! many calls waits for a claim that is likely to leave nobody waiting, about as long as it takes itself
 //! at most. If that was in vain, none waits for a while.
 
+mod loan;
+mod rest;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::rest::Rest;
+pub(crate) use loan::Loan;
+use rest::Rest;
+
 use crate::job::{NodeId, Repertoire};
 use crate::store::ClaimedJob;
 
@@ -74,16 +76,6 @@ struct Standing {
     is_closed: bool,
     /// No enqueue waits meanwhile.
     rest: Rest,
-}
-
-/// Asks that are lent to one enqueue.
-#[must_use = "the asks return at once"]
-pub(crate) struct Loan {
-    asks: Arc<Asks>,
-    count: u32,
-    since: Instant,
-    /// Its statement was sent, and there is no answer.
-    is_sent: bool,
 }
 
 impl Asks {
@@ -170,12 +162,7 @@ impl Asks {
             self.recipient.lent();
             count
         };
-        Some(Loan {
-            asks: Arc::clone(self),
-            count,
-            since: Instant::now(),
-            is_sent: false,
-        })
+        Some(Loan::new(Arc::clone(self), count))
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {
@@ -208,60 +195,6 @@ impl Standing {
     }
 }
 
-impl Loan {
-    pub(super) fn asks(&self) -> &Asks {
-        &self.asks
-    }
-
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// How long it has been out.
-    pub(crate) fn age(&self) -> Duration {
-        self.since.elapsed()
-    }
-
-    /// Returns all but so many.
-    pub(super) fn keep(&mut self, count: u32) {
-        let kept = self.count.min(count);
-        self.asks.lock().lent -= self.count - kept;
-        self.count = kept;
-    }
-
-    /// Its statement is sent now.
-    pub(super) fn sent(mut self) -> Self {
-        self.is_sent = true;
-        self
-    }
-
-    pub(super) fn end(mut self, born: Vec<ClaimedJob>) {
-        self.is_sent = false;
-        if born.is_empty() {
-            // Others wait, which come from elsewhere.
-            self.asks.lock().rest.begin(patience(self.count));
-            return;
-        }
-        self.asks.lock().rest.forget();
-        let asks = Arc::clone(&self.asks);
-        asks.recipient.hear(Birth::Born(born, self));
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        {
-            let mut standing = self.asks.lock();
-            standing.lent -= self.count;
-            standing.loans -= 1;
-        }
-        if self.is_sent {
-            self.asks.recipient.hear(Birth::InDoubt);
-        }
-        self.asks.recipient.returned();
-    }
-}
-
 impl fmt::Debug for Asks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asks")
@@ -271,18 +204,11 @@ impl fmt::Debug for Asks {
     }
 }
 
-impl fmt::Debug for Loan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loan")
-            .field("queue", &self.asks.queue)
-            .field("count", &self.count)
-            .finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -327,7 +253,7 @@ mod tests {
         asks.offer(Offer::Now(3));
         let first = asks.lend(2).expect("three are offered");
         let second = asks.lend(5).expect("one is left");
-        assert_eq!((second.count, asks.lent()), (1, 3));
+        assert_eq!((second.count(), asks.lent()), (1, 3));
         assert!(asks.lend(1).is_none());
         asks.offer(Offer::Soon(9));
         drop(first);
@@ -356,9 +282,9 @@ mod tests {
         asks.offer(Offer::Now(5));
         let mut loan = asks.lend(4).expect("five are offered");
         loan.keep(9);
-        assert_eq!((loan.count, asks.lent()), (4, 4));
+        assert_eq!((loan.count(), asks.lent()), (4, 4));
         loan.keep(1);
-        assert_eq!((loan.count, asks.lent()), (1, 1));
+        assert_eq!((loan.count(), asks.lent()), (1, 1));
         drop(loan);
         assert_eq!(asks.lent(), 0);
     }

@@ -17,7 +17,6 @@ mod letters;
 mod limits;
 mod queue_handle;
 mod reason;
-mod rest;
 mod told;
 mod trace_context;
 mod turns;
