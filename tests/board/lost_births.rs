@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callboard::supervision::ChildStatus;
-use callboard::{JobState, call};
+use callboard::{Database, JobState, call};
 
 use crate::support::births::{BIRTH, Stage, run, seldom};
 use crate::support::tree::kill;
@@ -56,12 +56,17 @@ async fn a_caller_that_goes_away_loses_no_birth() {
 async fn a_birth_that_is_committed_after_it_was_given_up_is_found() {
     // The enqueue waits for less, and the board looks again a little later.
     let limit = Duration::from_secs(8);
-    let stage = Stage::with(seldom(), |database| database.statement_timeout(limit)).await;
+    // There is one connection, where the statement is prepared already: to prepare it waits for the lock, too, and
+    // what is given up then was never sent.
+    let configure = |database: Database| database.statement_timeout(limit).client_connections(1);
+    let stage = Stage::with(seldom(), configure).await;
+    let sent = stage.proxy.statements(BIRTH);
     let lock = stage.hold_up_enqueues().await;
     let client = stage.client().clone();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.spawn(async move { client.enqueue(call!(run())).await });
     stage.until_enqueue_waits().await;
+    assert_eq!(stage.proxy.statements(BIRTH), sent + 1);
     let before = stage.proxy.statements("(id, attempt) not in");
     runtime.shutdown_background();
     eventually("the board has looked", || async {
